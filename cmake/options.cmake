@@ -1,0 +1,54 @@
+# Two interface targets carry every compile flag: host_options for code outside the enclave,
+# kernel_options for code that is measured and runs inside.
+
+set(OCCLUM_WARNINGS
+  -Wall -Wextra -Werror -Wpedantic -Wconversion -Wsign-conversion -Wshorten-64-to-32 -Wshadow
+  -Wvla -Wimplicit-fallthrough -Wnon-virtual-dtor -Wold-style-cast -Wdangling -Wreturn-stack-address
+  -Wthread-safety -Wthread-safety-beta -Wthread-safety-pointer
+  -Wno-gnu-statement-expression-from-macro-expansion # TRY() is one, by decision (docs/style.md)
+  -Wno-gnu-statement-expression -Wno-c2y-extensions)
+
+add_library(host_options INTERFACE)
+target_include_directories(host_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(host_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:${OCCLUM_WARNINGS}>
+  -fstack-protector-strong -fno-omit-frame-pointer)
+option(OCCLUM_SANITIZE "Build host code and unit tests with ASan and UBSan" OFF)
+if(OCCLUM_SANITIZE)
+  target_compile_options(host_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all)
+  target_link_options(host_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+add_library(kernel_warnings INTERFACE)
+target_compile_options(kernel_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:${OCCLUM_WARNINGS}>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wunsafe-buffer-usage>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wunsafe-buffer-usage-in-container>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wunsafe-buffer-usage-in-libc-call>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wglobal-constructors>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wexit-time-destructors>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wframe-larger-than=2048>)
+
+# Offset of the stack-protector canary in the per-vCPU block that GS points to
+# (kernel/frame/vcpu_block.h asserts it).
+set(OCCLUM_CANARY_OFFSET 40)
+
+add_library(kernel_options INTERFACE)
+target_include_directories(kernel_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_link_libraries(kernel_options INTERFACE kernel_warnings)
+target_compile_definitions(kernel_options INTERFACE OCCLUM_KERNEL=1)
+target_compile_options(kernel_options INTERFACE
+  -ffreestanding -fPIE -fvisibility=hidden -mno-red-zone -mno-sse -mno-mmx -mno-avx -mrdrnd -mfsgsbase -mxsave
+  -fstack-protector-strong -mstack-protector-guard=tls -mstack-protector-guard-reg=gs
+  -mstack-protector-guard-offset=${OCCLUM_CANARY_OFFSET}
+  -fzero-call-used-regs=used-gpr -ftrivial-auto-var-init=zero -fno-omit-frame-pointer
+  -fno-asynchronous-unwind-tables -fcf-protection=none -O2 -g
+  $<$<COMPILE_LANGUAGE:CXX>:-stdlib=libc++>
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions>
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-threadsafe-statics>
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-c++-static-destructors>
+  $<$<COMPILE_LANGUAGE:CXX>:-D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_FAST>
+  $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=undefined>
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=vptr,function>
+  $<$<COMPILE_LANGUAGE:CXX>:-fsanitize-trap=undefined>)
