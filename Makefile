@@ -1,0 +1,60 @@
+# A short front for CMake and Ninja: `make` builds into build/, `make help` lists the rest.
+BUILD ?= build
+PREFIX ?= /opt/occlum
+JOBS ?= $(shell nproc)
+CTEST = ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
+LAUNCHER = $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+
+all: $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS)
+
+$(BUILD)/build.ninja:
+	@cmake -G Ninja -S . -B $(BUILD) $(LAUNCHER) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CMAKE_FLAGS)
+
+help:
+	@echo 'make               build everything into $(BUILD)/'
+	@echo 'make test          all tests in their short form (what CI runs)'
+	@echo 'make test-long     all tests in their long form (hours), then the unit tests with sanitizers'
+	@echo 'make check         the style checks and clang-tidy'
+	@echo 'make bench         the benchmark kit natively and inside, with ratios and targets'
+	@echo 'make fuzz          the fuzzers, SECONDS=60 each'
+	@echo 'make docs          the generated pages (docs/syscalls.md)'
+	@echo 'make format        clang-format on the files that git sees as changed'
+	@echo 'make install       into PREFIX=$(PREFIX)'
+	@echo 'make clean         remove $(BUILD)/'
+
+# Tests with the label "long" only run in the long form; OCCLUM_TEST_LONG makes the others take their long sizes.
+test: all
+	@$(CTEST) -LE long
+
+test-long: all
+	@OCCLUM_TEST_LONG=1 $(CTEST)
+	@$(MAKE) --no-print-directory test-sanitize
+
+test-sanitize:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize CMAKE_FLAGS=-DOCCLUM_SANITIZE=ON all
+	@ctest --test-dir $(BUILD)-sanitize -j $(JOBS) --output-on-failure -L unit
+
+check: all
+	@tools/check.sh $(BUILD)
+
+bench: all
+	@benchmarks/bench.sh $(BUILD)
+
+SECONDS ?= 60
+fuzz: all
+	@OCCLUM_FUZZ_SECONDS=$(SECONDS) $(CTEST) -L fuzz
+
+docs: all
+	@tools/gen_syscalls_doc.py
+
+format:
+	@git diff --name-only --diff-filter=AM HEAD -- '*.cc' '*.h' | xargs -r clang-format-14 -i
+
+install: all
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	@rm -rf $(BUILD)
+
+.PHONY: all help test test-long test-sanitize check bench fuzz docs format install clean
