@@ -89,7 +89,6 @@ enum class Errno : std::int32_t {
   libmax = 82,  // Attempting to link in too many shared libraries
   libexec = 83,  // Cannot exec a shared library directly
   ilseq = 84,  // Invalid or incomplete multibyte or wide character
-  restart = 85,  // Interrupted system call should be restarted
   strpipe = 86,  // Streams pipe error
   users = 87,  // Too many users
   notsock = 88,  // Socket operation on non-socket
@@ -138,7 +137,7 @@ enum class Errno : std::int32_t {
   notrecoverable = 131,  // State not recoverable
   rfkill = 132,  // Operation not possible due to RF-kill
   // Never shown to a program: the call is to be restarted after the signal handler (signal(7)). `restart` obeys SA_RESTART;
-  // `restart_always` restarts unless a handler runs without SA_RESTART... see syscall/restart.
+  // The exit helper of syscall/ turns it into EINTR or into a restart.
   restart = 512,            // restart if the handler has SA_RESTART or no handler ran, else EINTR
   restart_nohand = 514,     // EINTR if any handler ran, else restart
 };

@@ -178,7 +178,7 @@ class Own {
   Own(Own&& other) noexcept : object_(std::exchange(other.object_, nullptr)), extent_(other.extent_) {}
   template <class U>
     requires std::is_convertible_v<U*, T*>
-  Own(Own<U>&& other) noexcept : extent_(other.extent()), object_(other.leak()) {}
+  Own(Own<U>&& other) noexcept : object_(other.leak()), extent_(other.extent()) {}
   Own& operator=(Own&& other) noexcept {
     std::swap(object_, other.object_);
     std::swap(extent_, other.extent_);
@@ -201,7 +201,9 @@ class Own {
   }
   T* get() const { return object_; }
   HeapExtent extent() const { return extent_; }
-  T* leak() { return std::exchange(object_, nullptr); }
+  T* leak() {  // gives up ownership; only for Own's conversions
+    return std::exchange(object_, nullptr);
+  }
   static Own adopt(T* object, HeapExtent extent) {
     Own own;
     own.object_ = object;
