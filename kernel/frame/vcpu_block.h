@@ -4,24 +4,27 @@
 
 // Offsets for gate.S and entry.S; asserted against the structs.
 #define VCPU_SELF 0
-#define VCPU_USER_RSP 8
-#define VCPU_FRAME_END 16
-#define VCPU_GATE 24
-#define VCPU_CPUID_GATE 32
+#define VCPU_ENTRY_STACK 8
+#define VCPU_EXC_STACK 16
+#define VCPU_LAYOUT 24
+#define VCPU_INDEX 32
+#define VCPU_SPIN_MASK 36
 #define VCPU_CANARY 40
 #define VCPU_IN_KERNEL 48
-#define VCPU_SPIN_MASK 52
-#define VCPU_SCRATCH_RIP 56
-#define VCPU_CURRENT 64
-#define VCPU_EXIT_RSP 72
-#define VCPU_HOST_RCX 80
-#define VCPU_HOST_RSP 88
-#define VCPU_HOST_RBP 96
-#define VCPU_ENTRY_STACK 104
-#define VCPU_EXC_STACK 112
-#define VCPU_SSA 120
-#define VCPU_FAULT_ADDR 128
-#define VCPU_FAULT_CODE 136
+#define VCPU_TICKED 52
+#define VCPU_USER_RSP 56
+#define VCPU_FRAME_END 64
+#define VCPU_GATE 72
+#define VCPU_CPUID_GATE 80
+#define VCPU_SCRATCH_RIP 88
+#define VCPU_CURRENT 96
+#define VCPU_EXIT_RSP 104
+#define VCPU_HOST_RCX 112
+#define VCPU_HOST_RSP 120
+#define VCPU_HOST_RBP 128
+#define VCPU_SSA 136
+#define VCPU_FAULT_ADDR 144
+#define VCPU_FAULT_CODE 152
 
 #define CONTEXT_WORK 0
 #define CONTEXT_RSP 8
@@ -53,6 +56,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+namespace kernel {
+class UserSpace;
+}
 
 namespace kernel::frame {
 
@@ -97,39 +104,49 @@ struct ThreadContext {
   std::uint64_t stack_top = 0;     // end of the kernel stack == end of the TrapFrame
   std::uint64_t stack_base = 0;
   std::uint64_t fs_base = 0;       // the program's FS base while kWorkRestoreState is set
+  UserSpace* user_space = nullptr;  // memory of the process (kept alive by the Task), nullptr for kernel threads
   std::byte* xsave = nullptr;      // standard-format XSAVE area, 64-byte aligned; nullptr for kernel threads
 
   TrapFrame& trap_frame() const;
 };
 static_assert(offsetof(ThreadContext, work) == CONTEXT_WORK && offsetof(ThreadContext, kernel_rsp) == CONTEXT_RSP);
 
+// Starts with the fields of host_abi::VcpuSeed, which the enclave file fills in.
 struct VcpuBlock {
   VcpuBlock* self;
-  std::uint64_t user_rsp;      // scratch of the gate
-  std::uint64_t frame_end;     // current->stack_top
-  std::uint64_t gate;          // address of syscall_gate: stubs jump through it
-  std::uint64_t cpuid_gate;
+  std::uint64_t entry_stack, exception_stack;  // tops
+  std::uint64_t layout;                        // address of the KernelLayout
+  std::uint32_t index;                         // number of this vCPU
+  std::uint32_t spin_mask;                     // ranks of the spinlocks held (a bit per rank)
   std::uint64_t canary;
-  std::uint32_t in_kernel;     // 0 only while user code runs
-  std::uint32_t spin_mask;     // ranks of the spinlocks held (bit per rank)
+  std::uint32_t in_kernel;  // 0 only while user code runs
+  std::uint32_t ticked;     // a tick came while in kernel code
+  std::uint64_t user_rsp;   // scratch of the gate
+  std::uint64_t frame_end;  // current->stack_top
+  std::uint64_t gate;       // address of syscall_gate: stubs jump through it
+  std::uint64_t cpuid_gate;
   std::uint64_t scratch_rip;
   ThreadContext* current;
-  std::uint64_t exit_rsp;      // kernel stack of the code that left with exit_to_host, 0 = never left
+  std::uint64_t exit_rsp;  // kernel stack of the code that left with exit_to_host, 0 = never left
   std::uint64_t host_rcx, host_rsp, host_rbp;  // what EEXIT needs to go back to the host's code
-  std::uint64_t entry_stack, exception_stack;  // tops
-  std::uint64_t ssa;           // address of SSA frame 0
-  std::uint64_t fault_addr;    // of the last fixed-up fault of a user or host copy
-  std::uint64_t fault_code;    // its #PF error code, or ~0 for #GP and #AC
-  std::uint32_t index;         // number of this vCPU
-  std::uint32_t ticked;        // a tick came while in kernel code
-  std::uint64_t syscalls;      // calls that came through the gate
-  std::uint64_t trapped_syscalls;
+  std::uint64_t ssa;         // address of SSA frame 0
+  std::uint64_t fault_addr;  // of the last fixed-up fault of a user or host copy
+  std::uint64_t fault_code;  // its #PF error code, or ~0 for #GP and #AC
+  std::uint64_t ssa_frame_size;    // bytes
+  std::uint64_t shared;            // address of this vCPU's host_abi::VcpuBlock
+  std::uint64_t syscalls;          // calls that came through the gate
+  std::uint64_t trapped_syscalls;  // calls by a trapping `syscall` instruction
   std::uint64_t exceptions;
-  std::uint64_t reserved[8];
 };
-static_assert(offsetof(VcpuBlock, frame_end) == VCPU_FRAME_END && offsetof(VcpuBlock, canary) == VCPU_CANARY &&
-              offsetof(VcpuBlock, current) == VCPU_CURRENT && offsetof(VcpuBlock, fault_code) == VCPU_FAULT_CODE &&
-              offsetof(VcpuBlock, ssa) == VCPU_SSA && offsetof(VcpuBlock, exit_rsp) == VCPU_EXIT_RSP);
+static_assert(offsetof(VcpuBlock, entry_stack) == VCPU_ENTRY_STACK && offsetof(VcpuBlock, exception_stack) == VCPU_EXC_STACK &&
+              offsetof(VcpuBlock, layout) == VCPU_LAYOUT && offsetof(VcpuBlock, index) == VCPU_INDEX &&
+              offsetof(VcpuBlock, canary) == VCPU_CANARY && offsetof(VcpuBlock, in_kernel) == VCPU_IN_KERNEL &&
+              offsetof(VcpuBlock, user_rsp) == VCPU_USER_RSP && offsetof(VcpuBlock, frame_end) == VCPU_FRAME_END &&
+              offsetof(VcpuBlock, gate) == VCPU_GATE && offsetof(VcpuBlock, cpuid_gate) == VCPU_CPUID_GATE &&
+              offsetof(VcpuBlock, scratch_rip) == VCPU_SCRATCH_RIP && offsetof(VcpuBlock, current) == VCPU_CURRENT &&
+              offsetof(VcpuBlock, exit_rsp) == VCPU_EXIT_RSP && offsetof(VcpuBlock, host_rcx) == VCPU_HOST_RCX &&
+              offsetof(VcpuBlock, host_rbp) == VCPU_HOST_RBP && offsetof(VcpuBlock, ssa) == VCPU_SSA &&
+              offsetof(VcpuBlock, fault_addr) == VCPU_FAULT_ADDR && offsetof(VcpuBlock, fault_code) == VCPU_FAULT_CODE);
 
 // The block of the vCPU that executes this. Do not keep it across a wait: the thread may go on elsewhere.
 inline VcpuBlock& this_vcpu() {

@@ -1,0 +1,109 @@
+// Waiting. A thread parks; a wait queue wakes it. Implemented on the scheduler's park/unpark (task/scheduler.cc), which sits above:
+// sync/ only declares what it needs of it.
+#ifndef KERNEL_SYNC_WAIT_H
+#define KERNEL_SYNC_WAIT_H
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+
+#include "kernel/base/list.h"
+#include "kernel/base/result.h"
+#include "kernel/sync/lock.h"
+
+namespace kernel {
+
+// Nanoseconds of the kernel's monotonic clock. kNever = no deadline.
+using Instant = std::uint64_t;
+inline constexpr Instant kNever = std::numeric_limits<Instant>::max();
+
+enum class Interruptible : bool { no, yes };
+enum class ParkResult { woken, timed_out, interrupted };
+
+// Something that sleeps and can be woken: a kernel thread's scheduling half.
+class Sleeper {
+ public:
+  // Makes it runnable, or makes its next park() return at once. Any context, also under spinlocks of lower rank than run_queue.
+  virtual void unpark() = 0;
+
+ protected:
+  ~Sleeper() = default;
+};
+
+Sleeper& current_sleeper();
+// Blocks the running thread until unpark(), the deadline, or (if asked) a deliverable signal. May return early: callers loop.
+ParkResult park(Instant deadline, Interruptible interruptible);
+// True if the running thread has a deliverable signal or is dying.
+bool signal_pending();
+Instant monotonic_now();
+
+struct WaitTag;
+class WaitQueue;
+
+// One thread's (or one epoll item's) entry in a queue.
+class Waiter : public ListNode<WaitTag> {
+ public:
+  // Called by the waker with the queue's lock held, in any context: must not wait, allocate or take locks below wait_queue
+  // (epoll's ready list has a lock of its own above). `events` are poll(2) bits, 0 = unspecific. Returns true if this used up an
+  // exclusive wake-up.
+  virtual bool on_wake(std::uint32_t events) = 0;
+
+ protected:
+  Waiter() = default;
+  ~Waiter() = default;
+};
+
+// A waiter that wakes the thread that made it.
+class ThreadWaiter final : public Waiter {
+ public:
+  ThreadWaiter() : sleeper_(current_sleeper()) {}
+  bool on_wake(std::uint32_t) override {
+    woken_.store(true, std::memory_order_release);
+    sleeper_.unpark();
+    return true;
+  }
+  bool take_woken() { return woken_.exchange(false, std::memory_order_acquire); }
+
+ private:
+  Sleeper& sleeper_;
+  std::atomic<bool> woken_{false};
+};
+
+class WaitQueue {
+ public:
+  // Non-exclusive waiters are all woken; exclusive ones (added at the end) one per wake_one.
+  void add(Waiter& waiter) EXCLUDES(lock_);
+  void add_first(Waiter& waiter) EXCLUDES(lock_);
+  void remove(Waiter& waiter) EXCLUDES(lock_);  // no effect if it is not linked
+  void wake_all(std::uint32_t events = 0) EXCLUDES(lock_);
+  void wake_one(std::uint32_t events = 0) EXCLUDES(lock_);  // the first waiter that accepts
+  bool has_waiters() const { return count_.load(std::memory_order_relaxed) != 0; }
+
+  // Waits until ready() is true. Errno::restart if a signal came (the exit helper makes it EINTR or a restart), Errno::timedout at
+  // the deadline. ready() is called without locks and may take its own.
+  template <class Ready>
+  Result<> wait(Ready&& ready, Instant deadline = kNever, Interruptible interruptible = Interruptible::yes) {
+    assert_no_spinlocks_held();
+    if (ready()) return {};
+    ThreadWaiter waiter;
+    add(waiter);
+    Result<> result;
+    while (!ready()) {
+      const ParkResult parked = park(deadline, interruptible);
+      if (parked == ParkResult::woken) continue;
+      if (ready()) break;
+      result = parked == ParkResult::timed_out ? Errno::timedout : Errno::restart;
+      break;
+    }
+    remove(waiter);
+    return result;
+  }
+
+ private:
+  SpinLock<LockRank::wait_queue> lock_;
+  List<Waiter, WaitTag> waiters_ GUARDED_BY(lock_);
+  std::atomic<std::uint32_t> count_{0};
+};
+
+}  // namespace kernel
+#endif  // KERNEL_SYNC_WAIT_H
