@@ -87,11 +87,15 @@ class EnclaveFile {
   static Result<EnclaveFile> validate(std::shared_ptr<Mapping> memory, std::string name);
   Result<> read_header();
   Result<> read_regions();
-  Result<> read_sigstruct();
+  Result<> read_region(const FileRegion& raw, std::uint64_t& next_content);
+  Result<> check_overlaps() const;
   Result<> read_layout();
+  Result<> check_image_regions() const;
+  Result<> check_planned_regions() const;
+  std::unexpected<Error> bad(const std::string& what) const;
   Bytes bytes() const;
-  // The content of measured pages [address, address + size) if one region with content holds them, else empty.
-  Bytes measured_bytes(std::uint64_t address, std::uint64_t size) const;
+  // The content of the region that starts at `address` if it is read-only and measured and has content, else empty.
+  Bytes read_only_content(std::uint64_t address) const;
 
   std::shared_ptr<Mapping> memory_;
   std::string name_;
@@ -162,9 +166,12 @@ struct EnclaveFileInputs {
   std::uint64_t boot_heap_size = kDefaultBootHeap;  // with EDMM; never more than ConfigHeader::kernel_heap_max
 };
 
-// The attributes that the SIGSTRUCT will require for these parameters: the image builder puts the same into ConfigHeader
-// (attributes, attributes_mask = flags words; miscselect).
+// The SIGSTRUCT's fields for these parameters, without date and hash. AMX is left open only if the SSA frames can hold it.
 SigstructFields sigstruct_fields(const SigningParams& params, std::uint32_t ssa_frame_pages);
+
+// Sets what the kernel will compare with its own report: attributes (with INIT), attributes_mask, miscselect, and the flags
+// kConfigDebuggable and kConfigKss. The image builder calls it; build_enclave_file() refuses a header that says something else.
+void set_config_attributes(host_abi::ConfigHeader& config, const SigningParams& params);
 
 // The bytes of the enclave file: deterministic for the same inputs and key.
 Result<std::vector<std::uint8_t>> build_enclave_file(const EnclaveFileInputs& inputs, const SigningKey& key);
