@@ -21,7 +21,8 @@ enum class Access : std::uint32_t { read = 1, write = 2, execute = 4 };
 // What the running process's memory says about addresses. Implemented by mm::AddressSpace; the running thread carries a pointer.
 class UserSpace {
  public:
-  // The whole range lies in areas that allow `access`. EFAULT otherwise. Cheap for the area used last.
+  // The whole range lies in areas that allow `access`. EFAULT otherwise. Cheap for the area used last. Takes no mutex (it may be
+  // called under spinlocks of lower rank than address_ranges).
   virtual Result<> check(std::uint64_t address, std::uint64_t size, Access access) = 0;
   // A copy hit an absent or protected page: make `address` accessible (may sleep, may leave the enclave) or fail with EFAULT.
   virtual Result<> populate(std::uint64_t address, Access access) = 0;
@@ -42,6 +43,10 @@ Result<std::size_t> copy_string_from_user(std::span<char> into, std::uint64_t ad
 Result<> clear_user(std::uint64_t address, std::uint64_t size);
 // Atomic access to a 4-byte aligned word (futexes). EFAULT, or EINVAL if misaligned.
 Result<std::uint32_t> load_user_word(std::uint64_t address);
+// The same without populating absent pages: EAGAIN if the word is not accessible right now. Allowed under spinlocks (the address
+// space's check() must be too): futexes compare under their bucket lock and fall back to load_user_word without it.
+Result<std::uint32_t> peek_user_word(std::uint64_t address);
+Result<std::uint32_t> peek_compare_exchange_user_word(std::uint64_t address, std::uint32_t expected, std::uint32_t desired);
 Result<> store_user_word(std::uint64_t address, std::uint32_t value);
 // Compare-and-swap: the value found (the swap took place iff it equals `expected`).
 Result<std::uint32_t> compare_exchange_user_word(std::uint64_t address, std::uint32_t expected, std::uint32_t desired);

@@ -1,0 +1,94 @@
+#include "kernel/frame/cpu.h"
+
+#include <array>
+#include <atomic>
+
+#include "kernel/frame/bytes.h"
+#include "kernel/frame/vector.h"
+#include "sgx/arch.h"
+
+namespace kernel::frame {
+namespace {
+
+constexpr std::size_t kLegacySize = 512;
+constexpr std::size_t kHeaderSize = 64;
+constexpr std::uint32_t kInitialMxcsr = 0x1f80;
+constexpr std::uint16_t kInitialFcw = 0x037f;
+constexpr std::uint32_t kMxcsrMask = 0xffff;
+
+constinit std::uint64_t the_xfrm = sgx::kXfrmLegacy;
+
+// Standard-format sizes are architectural for the components we may have (SDM vol. 1, 13.5).
+constexpr std::size_t size_for(std::uint64_t features) {
+  if ((features & sgx::kXfrmAmx) != 0) return 11008;
+  if ((features & sgx::kXfrmPkru) != 0) return 2696;
+  if ((features & sgx::kXfrmAvx512) != 0) return 2688;
+  if ((features & sgx::kXfrmAvx) != 0) return 832;
+  return kLegacySize + kHeaderSize;
+}
+
+struct alignas(64) InitialArea {
+  std::array<std::byte, 11008> bytes;
+};
+
+// All zero but MXCSR, which XRSTOR loads from memory whatever XSTATE_BV says.
+constexpr InitialArea make_initial_area() {
+  InitialArea area{};
+  area.bytes[0] = std::byte{kInitialFcw & 0xff};
+  area.bytes[1] = std::byte{kInitialFcw >> 8};
+  area.bytes[24] = std::byte{kInitialMxcsr & 0xff};
+  area.bytes[25] = std::byte{kInitialMxcsr >> 8};
+  return area;
+}
+constinit const InitialArea kInitial = make_initial_area();
+
+void xrstor(const std::byte* area) {
+  // SAFETY: the area is 64-byte aligned, xsave_size() long and sanitised, so XRSTOR cannot fault.
+  asm volatile("xrstor64 (%0)" : : "r"(area), "a"(static_cast<std::uint32_t>(the_xfrm)), "d"(static_cast<std::uint32_t>(the_xfrm >> 32)) : "memory");
+}
+
+}  // namespace
+
+void cpu_init(std::uint64_t features) { the_xfrm = features; }
+std::uint64_t xfrm() { return the_xfrm; }
+std::size_t xsave_size() { return size_for(the_xfrm); }
+
+void xsave_make_initial(std::span<std::byte> area) { copy_bytes(area, std::span(kInitial.bytes).first(xsave_size())); }
+
+void save_user_state(ThreadContext& context) {
+  if (context.xsave == nullptr || (context.work.load(std::memory_order_relaxed) & kWorkRestoreState) != 0) return;
+  // SAFETY: the context's area is 64-byte aligned and xsave_size() bytes long; XSAVE64 touches nothing else.
+  asm volatile("xsave64 (%0)" : : "r"(context.xsave), "a"(static_cast<std::uint32_t>(the_xfrm)), "d"(static_cast<std::uint32_t>(the_xfrm >> 32)) : "memory");
+  context.fs_base = __builtin_ia32_rdfsbase64();
+  context.work.fetch_or(kWorkRestoreState, std::memory_order_relaxed);
+}
+
+void restore_user_state(ThreadContext& context) {
+  if (context.xsave == nullptr) return;
+  xrstor(context.xsave);
+  __builtin_ia32_wrfsbase64(context.fs_base);
+  context.work.fetch_and(~kWorkRestoreState, std::memory_order_relaxed);
+}
+
+void xsave_sanitise(std::span<std::byte> area) {
+  store_bytes(area, 24, load_bytes<std::uint32_t>(area, 24) & kMxcsrMask);
+  store_bytes(area, kLegacySize, load_bytes<std::uint64_t>(area, kLegacySize) & the_xfrm);
+  zero_bytes(area.subspan(kLegacySize + 8, kHeaderSize - 8));
+}
+
+void clear_vector_state() { xrstor(kInitial.bytes.data()); }
+
+Result<std::uint64_t> hardware_random() {
+  for (int attempt = 0; attempt < 64; ++attempt) {
+    unsigned long long value = 0;
+    if (__builtin_ia32_rdrand64_step(&value) != 0) return std::uint64_t{value};
+  }
+  return Errno::io;
+}
+
+VectorScope::VectorScope() {
+  if (ThreadContext* context = this_vcpu().current; context != nullptr) save_user_state(*context);
+}
+VectorScope::~VectorScope() { clear_vector_state(); }
+
+}  // namespace kernel::frame

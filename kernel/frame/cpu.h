@@ -1,0 +1,36 @@
+// Processor facts and state: extended state (XSAVE), FS base, time-stamp counter, RDRAND, the CPUID values that programs see.
+#ifndef KERNEL_FRAME_CPU_H
+#define KERNEL_FRAME_CPU_H
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernel/base/result.h"
+#include "kernel/frame/vcpu_block.h"
+
+namespace kernel::frame {
+
+// XFRM of this enclave (== XCR0 inside), from the kernel's own report. Set once at boot.
+void cpu_init(std::uint64_t xfrm);
+std::uint64_t xfrm();
+// Bytes of a standard-format XSAVE area for xfrm().
+std::size_t xsave_size();
+// Writes the initial state into an area of xsave_size() bytes.
+void xsave_make_initial(std::span<std::byte> area);
+
+// The running thread's vector state and FS base into its context, if they are live; sets kWorkRestoreState. Idempotent.
+void save_user_state(ThreadContext& context);
+// The reverse, right before user code; clears kWorkRestoreState. The area must have been made valid (see sanitise below).
+void restore_user_state(ThreadContext& context);
+// Makes a program-supplied area safe for XRSTOR: reserved header bits and unknown features cleared, MXCSR masked.
+void xsave_sanitise(std::span<std::byte> area);
+// Puts all extended state into its initial configuration (before every exit to the host).
+void clear_vector_state();
+
+inline std::uint64_t read_tsc() { return __builtin_ia32_rdtsc(); }
+// 64 random bits of the processor; EIO if RDRAND does not deliver (never silently weak).
+Result<std::uint64_t> hardware_random();
+
+}  // namespace kernel::frame
+#endif  // KERNEL_FRAME_CPU_H

@@ -1,0 +1,158 @@
+// The CSSA 1 handler: runs on the vCPU's exception stack after an AEX, for faults in the enclave and for ticks. It takes no lock,
+// allocates nothing and calls nobody; it either lets the interrupted code go on, sends it to a fix-up, or moves interrupted user state
+// into the thread's trap frame and rewrites SSA[0] so that ERESUME lands in the kernel (design section 4).
+//
+// The host decides when this runs and may cause page faults anywhere and run it twice, so nothing here relies on being wanted:
+// EXITINFO.VALID is consumed, and state that has been moved is recognised by in_kernel.
+#include <array>
+#include <cstdint>
+
+#include "host_abi/entry.h"
+#include "kernel/base/config.h"
+#include "kernel/frame/asm.h"
+#include "kernel/frame/layout.h"
+#include "kernel/frame/panic.h"
+#include "kernel/frame/vcpu_block.h"
+#include "sgx/arch.h"
+
+namespace kernel::frame {
+namespace {
+
+constexpr std::uint64_t kVectorInterrupt = 0xff;  // kernel_trap's code for "no exception: the time slice may be over"
+
+struct FixUp {
+  std::uint64_t begin, end, target;
+};
+
+// Where a fault of each faulting primitive continues; 0 if `rip` is in none of them.
+std::uint64_t fix_up_for(std::uint64_t rip) {
+  const std::array<FixUp, 7> table{{
+      {address_of_code(faulting_copy_begin), address_of_code(faulting_copy_end), address_of_code(faulting_copy_end)},
+      {address_of_code(faulting_words_begin), address_of_code(faulting_words_end), address_of_code(faulting_words_end)},
+      {address_of_code(faulting_zero_begin), address_of_code(faulting_zero_end), address_of_code(faulting_zero_end)},
+      {address_of_code(faulting_load), address_of_code(faulting_load_end), address_of_code(faulting_load_fixup)},
+      {address_of_code(faulting_store), address_of_code(faulting_store_end), address_of_code(faulting_store_fixup)},
+      {address_of_code(faulting_cmpxchg_begin), address_of_code(faulting_cmpxchg_end), address_of_code(faulting_cmpxchg_fixup)},
+      {address_of_code(enclu_leaf_site), address_of_code(enclu_leaf_end), address_of_code(enclu_faulted)},
+  }};
+  for (const FixUp& entry : table)
+    if (rip >= entry.begin && rip < entry.end) return entry.target;
+  return 0;
+}
+
+struct Interrupted {
+  sgx::SsaGpr* gpr;
+  bool has_exception;
+  std::uint32_t vector;
+  std::uint64_t address;
+  std::uint64_t error;
+};
+
+Interrupted read_ssa(const VcpuBlock& vcpu) {
+  const std::uint64_t frame_end = vcpu.ssa + vcpu.ssa_frame_size;
+  // SAFETY: ssa and ssa_frame_size come from the measured layout; the frame's last bytes are the GPR area, EXINFO lies below it.
+  auto* gpr = reinterpret_cast<sgx::SsaGpr*>(frame_end - sizeof(sgx::SsaGpr));
+  const auto* exinfo = reinterpret_cast<const sgx::Exinfo*>(frame_end - sizeof(sgx::SsaGpr) - sizeof(sgx::Exinfo));
+  Interrupted state{.gpr = gpr, .has_exception = false, .vector = 0, .address = 0, .error = 0};
+  if ((gpr->exitinfo & sgx::kExitInfoValid) == 0) return state;
+  state.has_exception = true;
+  state.vector = gpr->exitinfo & sgx::kExitInfoVectorMask;
+  if (state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault) || state.vector == static_cast<std::uint32_t>(sgx::Vector::general_protection)) {
+    state.address = exinfo->maddr;
+    state.error = exinfo->errcd;
+  }
+  gpr->exitinfo = 0;  // consumed: a second entry for the same AEX sees no exception
+  return state;
+}
+
+// Moves user registers into the trap frame of the running thread and makes ERESUME land in exception_landing.
+void move_to_landing(VcpuBlock& vcpu, const Interrupted& state) {
+  sgx::SsaGpr& gpr = *state.gpr;
+  const std::uint64_t at = vcpu.frame_end - sizeof(TrapFrame);
+  // SAFETY: frame_end is the top of the current thread's kernel stack, unused while user code runs.
+  TrapFrame& frame = *reinterpret_cast<TrapFrame*>(at);
+  frame = {.r15 = gpr.r15, .r14 = gpr.r14, .r13 = gpr.r13, .r12 = gpr.r12, .rbp = gpr.rbp, .rbx = gpr.rbx, .r11 = gpr.r11,
+           .r10 = gpr.r10, .r9 = gpr.r9, .r8 = gpr.r8, .rax = gpr.rax, .rcx = gpr.rcx, .rdx = gpr.rdx, .rsi = gpr.rsi,
+           .rdi = gpr.rdi, .orig_rax = ~std::uint64_t{0}, .rip = gpr.rip, .rflags = gpr.rflags, .rsp = gpr.rsp,
+           .kind = TrapKind::exception};
+  vcpu.in_kernel = 1;
+  gpr.rip = address_of_code(&exception_landing);
+  gpr.rsp = at;
+  gpr.rdi = at;
+  gpr.rsi = state.has_exception ? state.vector : kVectorInterrupt;
+  gpr.rdx = state.address;
+  gpr.rcx = state.error;
+  gpr.rflags = 2;
+}
+
+bool in_range(std::uint64_t value, const std::byte* begin, const std::byte* end) {
+  return value >= address_of_code(begin) && value < address_of_code(end);
+}
+
+void note_tick(VcpuBlock& vcpu) {
+  vcpu.ticked = 1;
+  if (vcpu.current != nullptr) vcpu.current->work.fetch_or(kWorkTimers, std::memory_order_relaxed);
+}
+
+// A fault while kernel code ran. Faults of the copy and leaf primitives have fix-ups. A not-present fault on memory that the kernel owns
+// is the host's doing: try again (denial of service is out of scope). Anything else is a bug of ours.
+void kernel_fault(VcpuBlock& vcpu, const Interrupted& state) {
+  sgx::SsaGpr& gpr = *state.gpr;
+  if (const std::uint64_t target = fix_up_for(gpr.rip); target != 0) {
+    const bool page_fault = state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault);
+    vcpu.fault_addr = page_fault ? state.address : 0;
+    vcpu.fault_code = page_fault ? state.error : ~std::uint64_t{0};
+    gpr.rip = target;
+    return;
+  }
+  if (state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault) && kernel_page_is_ours(state.address)) return;
+  panic_at_fault(gpr.rip, state.vector, state.address, gpr.rsp);
+}
+
+}  // namespace
+
+bool kernel_page_is_ours(std::uint64_t address) {
+  const host_abi::KernelLayout& where = layout();
+  const auto inside = [&](const host_abi::LayoutRange& range) { return address >= range.start && address < range.end(); };
+  if (inside(where.image) || inside(where.config)) return true;
+  if (address >= where.heap.start && address < heap_committed_end()) return true;
+  if (address < where.tcs_base) return false;
+  const std::uint64_t slot = (address - where.tcs_base) / where.tcs_stride;
+  if (slot >= where.tcs_slots) return false;
+  const std::uint64_t offset = (address - where.tcs_base) % where.tcs_stride;
+  const auto within = [&](std::uint64_t start, std::uint64_t size) { return offset >= start && offset - start < size; };
+  return within(where.entry_stack_offset, where.entry_stack_size) || within(where.exception_stack_offset, where.exception_stack_size) ||
+         within(where.vcpu_block_offset, kPageSize);
+}
+
+}  // namespace kernel::frame
+
+extern "C" void kernel_exception(kernel::frame::VcpuBlock* block) {
+  using namespace kernel::frame;
+  VcpuBlock& vcpu = *block;
+  if (vcpu.ssa == 0) return;  // entered at CSSA 1 before this vCPU has booted
+  const Interrupted state = read_ssa(vcpu);
+  const std::uint64_t rip = state.gpr->rip;
+  vcpu.exceptions += 1;
+  if (in_range(rip, return_begin, return_end)) {
+    // Restart the return path: it only reads the trap frame, and its first step looks at the work bits.
+    if (!state.has_exception) note_tick(vcpu);
+    vcpu.in_kernel = 1;
+    state.gpr->rip = address_of_code(full_return);
+    state.gpr->rsp = vcpu.frame_end - sizeof(TrapFrame);
+    state.gpr->rflags = 2;
+    return;
+  }
+  const bool at_gate = in_range(rip, gate_begin, gate_entered) || in_range(rip, cpuid_gate_begin, cpuid_gate_entered);
+  if (vcpu.in_kernel != 0 || (at_gate && !state.has_exception)) {
+    if (state.has_exception)
+      kernel_fault(vcpu, state);
+    else
+      note_tick(vcpu);
+    return;
+  }
+  if (at_gate && state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault) && kernel_page_is_ours(state.address)) return;
+  if (vcpu.current == nullptr) return;
+  if (!state.has_exception) note_tick(vcpu);
+  move_to_landing(vcpu, state);
+}

@@ -1,0 +1,84 @@
+// What the compiler expects of a C library: memcpy and friends, the stack protector's hook, virtual-call leftovers. Byte copies use the
+// processor's string instructions: the kernel has no vector registers.
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "kernel/base/config.h"
+#include "kernel/frame/bytes.h"
+
+extern "C" {
+// SAFETY: (this block) the C library's contracts; sizes and pointers come from compiler-generated or checked calls.
+void* memcpy(void* to, const void* from, std::size_t count) {
+  void* result = to;
+  asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+  return result;
+}
+void* memset(void* to, int value, std::size_t count) {
+  void* result = to;
+  asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+  return result;
+}
+void* memmove(void* to, const void* from, std::size_t count) {
+  const auto target = reinterpret_cast<std::uintptr_t>(to);
+  const auto source = reinterpret_cast<std::uintptr_t>(from);
+  UNSAFE_BUFFERS(if (target - source >= count) return memcpy(to, from, count);)
+  void* result = to;
+  UNSAFE_BUFFERS(to = static_cast<char*>(to) + count - 1; from = static_cast<const char*>(from) + count - 1;)
+  asm volatile("std\n\trep movsb\n\tcld" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+  return result;
+}
+int memcmp(const void* left, const void* right, std::size_t count) {
+  UNSAFE_BUFFERS_BEGIN
+  const auto* a = static_cast<const unsigned char*>(left);
+  const auto* b = static_cast<const unsigned char*>(right);
+  for (; count >= 8; count -= 8, a += 8, b += 8) {
+    std::uint64_t x = 0, y = 0;
+    __builtin_memcpy_inline(&x, a, 8);
+    __builtin_memcpy_inline(&y, b, 8);
+    if (x != y) break;
+  }
+  for (; count > 0; --count, ++a, ++b)
+    if (*a != *b) return *a < *b ? -1 : 1;
+  UNSAFE_BUFFERS_END
+  return 0;
+}
+std::size_t strlen(const char* text) {
+  std::size_t length = 0;
+  UNSAFE_BUFFERS(while (text[length] != '\0') ++length;)
+  return length;
+}
+[[noreturn]] void __stack_chk_fail() { kernel::panic("stack smashed", "", 0); }
+[[noreturn]] void __cxa_pure_virtual() { kernel::panic("pure virtual call", "", 0); }
+}
+
+// Deleting destructors refer to it; objects die through Ref and Own, which free by extent, so nobody may ever call it.
+void operator delete(void*, std::size_t) noexcept { kernel::panic("operator delete called", "", 0); }
+void operator delete(void*, std::size_t, std::align_val_t) noexcept { kernel::panic("operator delete called", "", 0); }
+
+namespace kernel {
+
+void copy_bytes(std::span<std::byte> to, std::span<const std::byte> from) {
+  KASSERT(from.size() <= to.size());
+  // SAFETY: sizes are checked above.
+  UNSAFE_BUFFERS(__builtin_memcpy(to.data(), from.data(), from.size());)
+}
+void move_bytes(std::span<std::byte> to, std::span<const std::byte> from) {
+  KASSERT(from.size() <= to.size());
+  // SAFETY: sizes are checked above.
+  UNSAFE_BUFFERS(__builtin_memmove(to.data(), from.data(), from.size());)
+}
+void fill_bytes(std::span<std::byte> to, std::byte value) {
+  // SAFETY: the span's own size.
+  UNSAFE_BUFFERS(__builtin_memset(to.data(), std::to_integer<int>(value), to.size());)
+}
+bool equal_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
+  // SAFETY: sizes are compared first.
+  UNSAFE_BUFFERS(return a.size() == b.size() && memcmp(a.data(), b.data(), a.size()) == 0;)
+}
+std::string_view text_of(std::span<const std::byte> bytes) {
+  // SAFETY: char may alias any object representation.
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace kernel
