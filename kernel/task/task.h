@@ -13,7 +13,6 @@
 #include "kernel/base/list.h"
 #include "kernel/base/ref.h"
 #include "kernel/base/types.h"
-#include "kernel/mm/address_space.h"
 #include "kernel/task/credentials.h"
 #include "kernel/task/process.h"
 #include "kernel/task/resource.h"
@@ -22,8 +21,9 @@
 
 namespace kernel {
 
+class AddressSpace;
 struct FutexPiState;
-class PosixTimers;
+struct FutexPiTag;
 
 // Fields without a lock note belong to the task itself: only the running task touches them (or its maker before start()).
 class Task final : public Thread {
@@ -139,7 +139,6 @@ class Task final : public Thread {
 
   const std::uint64_t start_time_;
   RefPtr<Completion> vfork_done_;  // signalled when the borrowed memory is left (exec, exit)
-  List<FutexPiState, struct FutexPiTag>* unused_ = nullptr;
 };
 
 // The task that runs. Only on threads of programs (every system call).
