@@ -1,5 +1,6 @@
 #include "host/driver_calls.h"
 
+#include <cpuid.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -54,6 +55,23 @@ int LinuxDriverCalls::touch(std::uint64_t address) {
 
 sgx::EnterFunction LinuxDriverCalls::enter_function() {
   return reinterpret_cast<sgx::EnterFunction>(find_vdso_function("__vdso_sgx_enter_enclave"));
+}
+
+std::uint64_t LinuxDriverCalls::enclave_xfrm() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  // SDM, CPUID leaf 12H sub-leaf 1: ECX and EDX are what SECS.ATTRIBUTES.XFRM may have.
+  if (__get_cpuid_count(0x12, 1, &eax, &ebx, &ecx, &edx) == 0) return sgx::kXfrmLegacy;
+  const std::uint64_t allowed = (std::uint64_t{edx} << 32) | ecx;
+  __get_cpuid(1, &eax, &ebx, &ecx, &edx);
+  constexpr unsigned kOsxsave = 1U << 27;
+  if ((ecx & kOsxsave) == 0) return sgx::kXfrmLegacy;
+  std::uint32_t low = 0;
+  std::uint32_t high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (((std::uint64_t{high} << 32) | low) & allowed) | sgx::kXfrmLegacy;
 }
 
 int LinuxDriverCalls::signal_action(int signal, const struct sigaction& action) {

@@ -32,6 +32,9 @@ class DriverCalls {
   // __vdso_sgx_enter_enclave, or null where the kernel has none.
   virtual sgx::EnterFunction enter_function() = 0;
 
+  // The XFRM bits that an enclave may have: XCR0, limited by CPUID(0x12, 1).
+  virtual std::uint64_t enclave_xfrm() = 0;
+
   // As sigaction: the real one for the hardware.
   virtual int signal_action(int signal, const struct sigaction& action) = 0;
 };
@@ -47,6 +50,7 @@ class LinuxDriverCalls final : public DriverCalls {
   int unmap(std::uint64_t address, std::uint64_t length) override;
   int touch(std::uint64_t address) override;
   sgx::EnterFunction enter_function() override;
+  std::uint64_t enclave_xfrm() override;
   int signal_action(int signal, const struct sigaction& action) override;
 };
 
