@@ -1,0 +1,72 @@
+#include <fcntl.h>
+#include <openssl/rand.h>
+
+#include <array>
+#include <filesystem>
+
+#include "cli/verbs.h"
+#include "image/files.h"
+#include "image/instance.h"
+#include "sgx/enclave_file.h"
+
+namespace cli {
+namespace {
+
+int report(const std::string& message) {
+  print_error(message);
+  return static_cast<int>(Exit::failure);
+}
+
+constexpr std::string_view kNotBuilt = "this instance is not built: run `occlum build` first";
+
+}  // namespace
+
+int print_identity(const std::string& what) {
+  const image::InstancePaths paths{"."};
+  if (const image::Status instance = image::check_instance(paths); !instance) return report(instance.error());
+  std::error_code error;
+  if (!std::filesystem::exists(paths.enclave_file(), error)) return report(std::string(kNotBuilt));
+  const sgx::Result<sgx::EnclaveFileInfo> info = sgx::enclave_file_info(paths.enclave_file().string());
+  if (!info) return report(info.error().message);
+  fmt::print("{}\n", image::hex(what == "mrsigner" ? info->mrsigner : info->mrenclave));
+  return static_cast<int>(Exit::ok);
+}
+
+int status() {
+  const image::InstancePaths paths{"."};
+  const image::Result<image::BuildState> state = image::build_state(paths);
+  if (!state) return report(state.error());
+  switch (*state) {
+    case image::BuildState::missing:
+      fmt::print("initialized (not built: run `occlum build`)\n");
+      return static_cast<int>(Exit::ok);
+    case image::BuildState::stale:
+      fmt::print("built, but image/ or Occlum.json has changed since: run `occlum build`\n");
+      break;
+    case image::BuildState::current:
+      fmt::print("built\n");
+      break;
+  }
+  const sgx::Result<sgx::EnclaveFileInfo> info = sgx::enclave_file_info(paths.enclave_file().string());
+  if (!info) return report(info.error().message);
+  fmt::print("MRENCLAVE  {}\nMRSIGNER   {}\n", image::hex(info->mrenclave), image::hex(info->mrsigner));
+  fmt::print("product id {}, version {}\n", info->isv_prod_id, info->isv_svn);
+  fmt::print("debuggable {}, KSS {}, EDMM {}\n", info->debuggable, info->kss, info->edmm);
+  return static_cast<int>(Exit::ok);
+}
+
+int generate_image_key(const std::string& path) {
+  std::array<unsigned char, 16> key = {};
+  if (RAND_bytes(key.data(), static_cast<int>(key.size())) != 1) return report("no random numbers from OpenSSL");
+  std::string text;
+  for (const unsigned char byte : key) text += fmt::format("{}{:02x}", text.empty() ? "" : "-", byte);
+  text += '\n';
+  const image::Result<image::Fd> file = image::open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (!file) return report(file.error());
+  const image::Bytes bytes(text.begin(), text.end());
+  if (const image::Status written = image::write_at(*file, 0, bytes, path); !written) return report(written.error());
+  print_notice(fmt::format("wrote a new image key to {} (keep it secret)", path));
+  return static_cast<int>(Exit::ok);
+}
+
+}  // namespace cli
