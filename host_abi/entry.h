@@ -143,10 +143,18 @@ struct BootBlock {
   std::uint64_t hosts, hosts_size;
   std::uint64_t hostname, hostname_size;
   std::uint64_t user_signal;  // address of a u64: bit n-1 = host wants signal n for the first process (kPendingSignal)
-  std::uint64_t reserved[7];
+  std::uint64_t cpuid;        // address of CpuidEntry[cpuid_count]: what the processor answers; the kernel filters it
+  std::uint64_t cpuid_count;
+  std::uint64_t reserved[5];
 };
 static_assert(sizeof(BootBlock) == 208 && std::has_unique_object_representations_v<BootBlock>);
 inline constexpr std::uint32_t kBootStats = 1;  // `--stats`: the kernel fills StatsBlock at shutdown (through Op::log level 6)
+
+struct CpuidEntry {
+  std::uint32_t leaf, subleaf;
+  std::uint32_t eax, ebx, ecx, edx;
+};
+static_assert(sizeof(CpuidEntry) == 24);
 
 struct HostStat {
   std::uint32_t mode;  // S_IF* and permissions

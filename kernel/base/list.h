@@ -12,11 +12,11 @@ namespace kernel {
 template <class Tag>
 class ListNode {
  public:
-  ListNode() = default;
+  constexpr ListNode() = default;
   ListNode(const ListNode&) = delete;
   ListNode& operator=(const ListNode&) = delete;
-  ~ListNode() { KASSERT(!is_linked()); }
-  bool is_linked() const { return next_ != nullptr; }
+  constexpr ~ListNode() { KASSERT(!is_linked()); }
+  constexpr bool is_linked() const { return next_ != nullptr; }
   // Takes the node out of whichever list holds it.
   void unlink() {
     KASSERT(is_linked());
@@ -37,15 +37,15 @@ class ListNode {
 template <class T, class Tag>
 class List {
  public:
-  List() { head_.next_ = head_.prev_ = &head_; }
+  constexpr List() { head_.next_ = head_.prev_ = &head_; }
   List(const List&) = delete;
   List& operator=(const List&) = delete;
-  ~List() {
+  constexpr ~List() {
     KASSERT(empty());
     head_.next_ = head_.prev_ = nullptr;
   }
 
-  bool empty() const { return head_.next_ == &head_; }
+  constexpr bool empty() const { return head_.next_ == &head_; }
   T* front() { return empty() ? nullptr : static_cast<T*>(head_.next_); }
   T* back() { return empty() ? nullptr : static_cast<T*>(head_.prev_); }
   T* next(T& node) {

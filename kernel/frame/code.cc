@@ -19,6 +19,12 @@ void leave(host_abi::ExitCode code, std::uint64_t a, std::uint64_t b) {
   exit_to_host(static_cast<std::uint64_t>(code), a, b);
 }
 
+void set_stack(ThreadContext& context, std::span<std::byte> stack) {
+  // SAFETY: the address of kernel memory as a number.
+  context.stack_base = reinterpret_cast<std::uint64_t>(stack.data());
+  context.stack_top = context.stack_base + stack.size();
+}
+
 void prepare_stack(ThreadContext& context, ThreadFunction function, void* argument) {
   // Below the trap frame: the registers that switch_stack pops (r15 r14 r13 r12 rbx rbp) and the return address.
   const std::uint64_t frame = context.stack_top - sizeof(TrapFrame) - 8 * 8;

@@ -2,7 +2,9 @@
 #ifndef KERNEL_FRAME_CODE_H
 #define KERNEL_FRAME_CODE_H
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "host_abi/entry.h"
 #include "host_abi/kernel_layout.h"
@@ -14,6 +16,8 @@ namespace kernel::frame {
 // registers are cleared. No spinlocks held.
 void leave(host_abi::ExitCode code, std::uint64_t a = 0, std::uint64_t b = 0);
 
+// Gives the context its kernel stack (page aligned).
+void set_stack(ThreadContext& context, std::span<std::byte> stack);
 // Prepares a fresh kernel stack so that switch_to() starts `function(argument)` on it.
 using ThreadFunction = void (*)(void* argument);
 void prepare_stack(ThreadContext& context, ThreadFunction function, void* argument);

@@ -1,5 +1,6 @@
 #include "kernel/frame/layout.h"
 
+#include <array>
 #include <atomic>
 
 #include "kernel/base/config.h"
@@ -16,25 +17,26 @@ constinit std::atomic<bool> panicking{false};
 class Line {
  public:
   Line& text(const char* part) {
-    UNSAFE_BUFFERS(for (; *part != '\0' && used_ + 1 < sizeof(buffer_); ++part) buffer_[used_++] = *part;)  // SAFETY: bounded by the buffer
+    // SAFETY: bounded by the buffer; `part` ends with a NUL.
+    UNSAFE_BUFFERS(for (; *part != '\0' && used_ + 1 < buffer_.size(); ++part) buffer_[used_++] = *part;)
     return *this;
   }
   Line& hex(std::uint64_t value) {
     text("0x");
     for (int shift = 60; shift >= 0; shift -= 4) {
       const auto nibble = static_cast<char>((value >> shift) & 15);
-      const char digit[2] = {static_cast<char>(nibble < 10 ? '0' + nibble : 'a' + nibble - 10), '\0'};
-      text(digit);
+      const std::array<char, 2> digit{static_cast<char>(nibble < 10 ? '0' + nibble : 'a' + nibble - 10), '\0'};
+      text(digit.data());
     }
     return *this;
   }
   const char* c_str() {
     buffer_[used_] = '\0';
-    return buffer_;
+    return buffer_.data();
   }
 
  private:
-  char buffer_[240]{};
+  std::array<char, 240> buffer_{};
   std::size_t used_ = 0;
 };
 

@@ -73,7 +73,7 @@ class CAPABILITY("spinlock") SpinLock {
   static_assert(rank >= LockRank::first_spin, "this rank belongs to a Mutex");
 
  public:
-  SpinLock() = default;
+  constexpr SpinLock() = default;
   SpinLock(const SpinLock&) = delete;
   SpinLock& operator=(const SpinLock&) = delete;
   void lock() ACQUIRE() { sync_detail::spin_lock(word_, rank); }
@@ -89,7 +89,7 @@ class CAPABILITY("mutex") Mutex {
   static_assert(rank < LockRank::first_spin, "this rank belongs to a SpinLock");
 
  public:
-  Mutex() = default;
+  constexpr Mutex() = default;
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
   void lock() ACQUIRE() { sync_detail::mutex_lock(state_, rank); }

@@ -64,7 +64,11 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
 
  private:
   friend class Scheduler;
+  friend ParkResult park(Instant deadline, Interruptible interruptible);
+  friend void thread_start_function(void* argument);
   frame::ThreadContext context_;
+  std::span<std::byte> stack_;
+  std::span<std::byte> xsave_;
   std::atomic<ThreadState> state_{ThreadState::created};
   std::atomic<bool> wake_token_{false};
   std::atomic<bool> on_cpu_{false};  // its stack is still in use by a vCPU that is switching away

@@ -1,0 +1,331 @@
+#include "kernel/task/scheduler.h"
+
+#include <algorithm>
+
+#include "kernel/frame/code.h"
+#include "kernel/frame/cpu.h"
+#include "kernel/task/timer.h"
+
+namespace kernel {
+
+namespace {
+constinit Scheduler the_scheduler;
+
+constexpr std::uint32_t kTickMicroseconds = 1000;
+constexpr Instant kSliceNs = 4'000'000;     // nice 0
+constexpr std::uint32_t kQuietTicks = 16;   // this many ticks without need turn the tick off
+constexpr std::uint64_t kSpinNs = 15'000;   // how long an idle vCPU looks for work before it leaves
+
+// A slice grows and shrinks with niceness, as Linux's weights do in effect: a factor of about 1.25 per two steps.
+Instant slice_for(int nice) { return nice <= 0 ? kSliceNs + kSliceNs * static_cast<Instant>(-nice) / 4 : kSliceNs / (1 + static_cast<Instant>(nice) / 4); }
+}  // namespace
+
+Scheduler& scheduler() { return the_scheduler; }
+std::uint32_t vcpu_count() { return the_scheduler.vcpus(); }
+
+void Scheduler::init(std::uint32_t vcpus, const SchedulerHost& host) {
+  count_ = vcpus;
+  host_ = host;
+}
+
+Scheduler::Vcpu& Scheduler::here() { return vcpus_[frame::this_vcpu().index]; }
+
+// ---- run queues
+
+// Where a thread that becomes runnable goes: back where it ran if that vCPU has nothing else to do, else here (threads that talk to each
+// other belong on one vCPU: a wake-up across processors costs tens of microseconds).
+std::uint32_t Scheduler::choose_vcpu(const Thread& thread) {
+  const std::uint32_t local = frame::this_vcpu().index;
+  const std::uint64_t allowed = thread.affinity();
+  const auto may = [&](std::uint32_t index) { return index < count_ && (allowed >> index & 1) != 0; };
+  const std::uint32_t last = thread.context_.vcpu;
+  if (last != local && may(last) && vcpus_[last].state.load(std::memory_order_relaxed) == VcpuState::spinning) return last;
+  if (may(local)) return local;
+  if (may(last)) return last;
+  for (std::uint32_t index = 0; index < count_; ++index)
+    if (may(index)) return index;
+  return local;
+}
+
+void Scheduler::enqueue(Thread& thread) {
+  const std::uint32_t target = choose_vcpu(thread);
+  Vcpu& vcpu = vcpus_[target];
+  std::uint32_t length = 0;
+  {
+    const LockGuard guard(vcpu.lock);
+    if (thread.class_ == SchedClass::fifo || thread.class_ == SchedClass::rr)
+      vcpu.realtime.push_back(thread);
+    else
+      vcpu.normal.push_back(thread);
+    length = vcpu.length.fetch_add(1, std::memory_order_seq_cst) + 1;
+  }
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  Vcpu& local = here();
+  if (&vcpu != &local) {
+    if (vcpu.state.load(std::memory_order_seq_cst) == VcpuState::sleeping || vcpu.state.load() == VcpuState::offline) choose_wake(local, target);
+  } else if (length > 1 || thread.state() == ThreadState::created) {
+    // More work than this vCPU can start at once: let a sleeping one help, unless one is looking for work already.
+    if (spinners_.load(std::memory_order_seq_cst) == 0) choose_wake(local, target);
+  }
+  if (vcpu.current != nullptr && (thread.class_ == SchedClass::fifo || thread.class_ == SchedClass::rr)) notify_running(*vcpu.current);
+  if (local.current != nullptr && !tick_on_.load(std::memory_order_relaxed)) local.current->set_work(frame::kWorkTimers);
+}
+
+// Notes that a sleeping (or not yet started) vCPU has to be woken; the wake-up itself leaves the enclave, so it is done by pay_debts.
+void Scheduler::choose_wake(Vcpu& local, std::uint32_t target) {
+  std::uint32_t chosen = target;
+  if (&vcpus_[target] == &local) {
+    chosen = count_;
+    for (std::uint32_t index = 0; index < count_; ++index) {
+      const VcpuState state = vcpus_[index].state.load(std::memory_order_relaxed);
+      if (&vcpus_[index] != &local && (state == VcpuState::sleeping || state == VcpuState::offline)) {
+        chosen = index;
+        break;
+      }
+    }
+    if (chosen == count_) return;
+  }
+  local.owed_wakes.fetch_or(std::uint32_t{1} << (chosen & 31), std::memory_order_relaxed);
+  if (local.current != nullptr) local.current->set_work(frame::kWorkTimers);
+}
+
+void Scheduler::notify_running(Thread& thread) {
+  const std::uint32_t index = thread.context_.vcpu;
+  if (thread.state() != ThreadState::running || index >= count_) return;
+  Vcpu& local = here();
+  if (&vcpus_[index] == &local) return;  // it is us: the return path will see the work bits
+  local.owed_kicks.fetch_or(std::uint32_t{1} << (index & 31), std::memory_order_relaxed);
+  if (local.current != nullptr) local.current->set_work(frame::kWorkTimers);
+}
+
+Thread* Scheduler::take_next(Vcpu& vcpu) {
+  if (vcpu.length.load(std::memory_order_relaxed) == 0) return nullptr;
+  const LockGuard guard(vcpu.lock);
+  for (List<Thread, RunQueueTag>* list : {&vcpu.realtime, &vcpu.normal}) {
+    for (Thread* thread = list->front(); thread != nullptr; thread = list->next(*thread)) {
+      if (still_leaving(*thread) && thread != vcpu.current) continue;
+      take(vcpu, *thread);
+      return thread;
+    }
+  }
+  return nullptr;
+}
+
+// Its stack is in use by a vCPU that is just switching away from it. Waiting for that here could be mutual.
+bool Scheduler::still_leaving(const Thread& thread) { return thread.on_cpu_.load(std::memory_order_acquire); }
+
+void Scheduler::take(Vcpu& vcpu, Thread& thread) {
+  List<Thread, RunQueueTag>::remove(thread);
+  vcpu.length.fetch_sub(1, std::memory_order_relaxed);
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Thread* Scheduler::steal(std::uint32_t thief) {
+  for (std::uint32_t step = 1; step < count_; ++step) {
+    Vcpu& victim = vcpus_[(thief + step) % count_];
+    if (victim.length.load(std::memory_order_relaxed) == 0) continue;
+    const LockGuard guard(victim.lock);
+    for (List<Thread, RunQueueTag>* list : {&victim.realtime, &victim.normal}) {
+      for (Thread* thread = list->front(); thread != nullptr; thread = list->next(*thread)) {
+        if ((thread->affinity() >> thief & 1) == 0 || still_leaving(*thread)) continue;
+        take(victim, *thread);
+        return thread;
+      }
+    }
+  }
+  return nullptr;
+}
+
+// ---- switching
+
+void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
+  frame::VcpuBlock& block = frame::this_vcpu();
+  Thread* previous = vcpu.current;
+  if (next == previous && next != nullptr) {
+    next->state_.store(ThreadState::running, std::memory_order_relaxed);
+    return;
+  }
+  switches_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t now = monotonic_now();
+  if (previous != nullptr) {
+    frame::save_user_state(previous->context_);
+    previous->run_time_ns_.fetch_add(now - previous->started_ns_, std::memory_order_relaxed);
+  }
+  vcpu.previous = previous;
+  vcpu.current = next;
+  std::uint64_t& save = previous != nullptr ? previous->context_.kernel_rsp : vcpu.idle_rsp;
+  if (next == nullptr) {
+    block.current = nullptr;
+    frame::switch_to(save, vcpu.idle_rsp);
+  } else {
+    next->on_cpu_.store(true, std::memory_order_relaxed);
+    next->context_.vcpu = block.index;
+    next->started_ns_ = now;
+    next->slice_start_ns_ = now;
+    next->state_.store(ThreadState::running, std::memory_order_release);
+    block.frame_end = next->context_.stack_top;
+    block.current = &next->context_;
+    frame::switch_to(save, next->context_.kernel_rsp);
+  }
+  finish_switch();
+}
+
+// First thing on the new stack: the old one is free now.
+void Scheduler::finish_switch() {
+  Vcpu& vcpu = here();
+  Thread* previous = vcpu.previous;
+  vcpu.previous = nullptr;
+  if (previous == nullptr) return;
+  const bool dead = previous->state() == ThreadState::dead;
+  previous->on_cpu_.store(false, std::memory_order_release);
+  if (dead) previous->deref();
+}
+
+void thread_start_function(void* argument) {
+  the_scheduler.finish_switch();
+  Thread* thread = static_cast<Thread*>(argument);
+  thread->run();
+  exit_thread();
+}
+
+void Scheduler::switch_away() {
+  assert_no_spinlocks_held();
+  Vcpu& vcpu = here();
+  Thread* next = take_next(vcpu);
+  if (next == nullptr && waiting_.load(std::memory_order_relaxed) != 0) next = steal(frame::this_vcpu().index);
+  switch_to(vcpu, next);
+}
+
+void Scheduler::yield() {
+  Vcpu& vcpu = here();
+  Thread* thread = vcpu.current;
+  thread->clear_work(frame::kWorkResched);
+  if (vcpu.length.load(std::memory_order_relaxed) == 0) {
+    thread->slice_start_ns_ = monotonic_now();
+    return;
+  }
+  Thread* next = take_next(vcpu);
+  if (next == nullptr) return;
+  thread->state_.store(ThreadState::runnable, std::memory_order_relaxed);
+  enqueue(*thread);
+  switch_to(vcpu, next);
+}
+
+void Scheduler::finish_current() {
+  Vcpu& vcpu = here();
+  vcpu.current->state_.store(ThreadState::dead, std::memory_order_release);
+  switch_away();
+  panic("a dead thread ran", __FILE_NAME__, __LINE__);
+}
+
+// ---- idling
+
+bool Scheduler::spin_for_work(Vcpu& vcpu) {
+  vcpu.state.store(VcpuState::spinning, std::memory_order_seq_cst);
+  spinners_.fetch_add(1, std::memory_order_seq_cst);
+  const Instant start = monotonic_now();
+  bool found = false;
+  do {
+    found = waiting_.load(std::memory_order_relaxed) != 0 || host_.poll_completions() || timers().next_deadline() <= monotonic_now();
+    for (int pause = 0; pause < 16 && !found; ++pause) __builtin_ia32_pause();
+  } while (!found && monotonic_now() - start < kSpinNs);
+  spinners_.fetch_sub(1, std::memory_order_seq_cst);
+  vcpu.state.store(VcpuState::busy, std::memory_order_seq_cst);
+  return found;
+}
+
+void Scheduler::idle_loop() {
+  const std::uint32_t index = frame::this_vcpu().index;
+  Vcpu& vcpu = vcpus_[index];
+  vcpu.state.store(VcpuState::busy);
+  online_.fetch_add(1);
+  for (;;) {
+    pay_debts();
+    timers().run(monotonic_now());
+    Thread* next = take_next(vcpu);
+    if (next == nullptr && waiting_.load(std::memory_order_relaxed) != 0) next = steal(index);
+    if (next != nullptr) {
+      switch_to(vcpu, next);
+      continue;
+    }
+    if (spin_for_work(vcpu)) continue;
+    // Announce the sleep, then look once more: whoever enqueues after this sees `sleeping` and wakes us.
+    vcpu.state.store(VcpuState::sleeping, std::memory_order_seq_cst);
+    idle_sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    if (waiting_.load(std::memory_order_seq_cst) == 0 && vcpu.owed_wakes.load() == 0 && !host_.poll_completions())
+      host_.idle(index, timers().next_deadline());
+    idle_sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+    vcpu.state.store(VcpuState::busy, std::memory_order_seq_cst);
+    host_.poll_completions();
+  }
+}
+
+// ---- ticks, timers, debts to other vCPUs
+
+bool Scheduler::should_yield(const Thread& thread) const {
+  const Vcpu& vcpu = vcpus_[thread.context_.vcpu];
+  if (vcpu.length.load(std::memory_order_relaxed) == 0) return false;
+  return thread.class_ != SchedClass::fifo && monotonic_now() - thread.slice_start_ns_ >= slice_for(thread.nice_);
+}
+
+// The tick runs while somebody waits for a vCPU, or while a timer is armed and nobody sleeps until its deadline.
+void Scheduler::update_tick() {
+  const bool needed = waiting_.load(std::memory_order_relaxed) != 0 ||
+                      (timers().next_deadline() != kNever && idle_sleepers_.load(std::memory_order_relaxed) == 0);
+  if (needed) {
+    quiet_ticks_.store(0, std::memory_order_relaxed);
+    if (!tick_on_.exchange(true, std::memory_order_acq_rel)) host_.set_tick(kTickMicroseconds);
+  } else if (tick_on_.load(std::memory_order_relaxed) && quiet_ticks_.fetch_add(1, std::memory_order_relaxed) >= kQuietTicks) {
+    if (tick_on_.exchange(false, std::memory_order_acq_rel)) host_.set_tick(0);
+  }
+}
+
+void Scheduler::on_earlier_timer() {
+  Vcpu& local = here();
+  if (local.current != nullptr) local.current->set_work(frame::kWorkTimers);
+  // A sleeper left with a later deadline: one of them has to be told.
+  for (std::uint32_t index = 0; index < count_; ++index)
+    if (vcpus_[index].state.load(std::memory_order_relaxed) == VcpuState::sleeping && &vcpus_[index] != &local) {
+      // While this vCPU is busy the tick serves the timer; waking a sleeper would cost more than it gains.
+      break;
+    }
+}
+
+void Scheduler::pay_debts() {
+  Vcpu& local = here();
+  if (std::uint32_t wakes = local.owed_wakes.exchange(0, std::memory_order_acq_rel); wakes != 0) {
+    for (std::uint32_t index = 0; index < count_ && index < 32; ++index) {
+      if ((wakes >> index & 1) == 0) continue;
+      VcpuState offline = VcpuState::offline;
+      if (vcpus_[index].state.compare_exchange_strong(offline, VcpuState::busy))
+        host_.start_vcpu(index);
+      else if (waiting_.load(std::memory_order_relaxed) != 0 && vcpus_[index].state.load() == VcpuState::sleeping)
+        host_.wake_vcpu(index);
+    }
+  }
+  if (std::uint32_t kicks = local.owed_kicks.exchange(0, std::memory_order_acq_rel); kicks != 0) {
+    for (std::uint32_t index = 0; index < count_ && index < 32; ++index)
+      if ((kicks >> index & 1) != 0) host_.kick_vcpu(index);
+  }
+}
+
+// On the way back to user code (kWorkTimers), whether a tick came or something was enqueued.
+void Scheduler::on_tick(frame::VcpuBlock& vcpu) {
+  const bool ticked = vcpu.ticked != 0;
+  vcpu.ticked = 0;
+  pay_debts();
+  if (ticked) {
+    host_.refresh_clock();
+    host_.poll_completions();
+    timers().run(monotonic_now());
+    // Work that waits here while others sleep: wake one.
+    Vcpu& local = here();
+    if (local.length.load(std::memory_order_relaxed) != 0 && idle_sleepers_.load(std::memory_order_relaxed) != 0) {
+      choose_wake(local, vcpu.index);
+      pay_debts();
+    }
+  }
+  update_tick();
+}
+
+}  // namespace kernel

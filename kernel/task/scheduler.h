@@ -1,0 +1,94 @@
+// The scheduler: threads on virtual CPUs (design section 4). One run queue per vCPU, work stealing, round robin with slices by nice value,
+// real-time threads first. Threads are preempted on their way back to user code only; kernel code runs until it parks, yields or reaches a
+// preemption point.
+#ifndef KERNEL_TASK_SCHEDULER_H
+#define KERNEL_TASK_SCHEDULER_H
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "host_abi/entry.h"
+#include "kernel/base/list.h"
+#include "kernel/sync/lock.h"
+#include "kernel/task/thread.h"
+
+namespace kernel {
+
+// What the scheduler needs of the host (implemented by host/; all leave the enclave).
+struct SchedulerHost {
+  void (*wake_vcpu)(std::uint32_t index);
+  void (*kick_vcpu)(std::uint32_t index);
+  void (*start_vcpu)(std::uint32_t index);
+  void (*set_tick)(std::uint32_t period_us);  // 0 = off
+  bool (*poll_completions)();                 // looks at the completion ring; true if something was completed
+  void (*idle)(std::uint32_t index, Instant deadline);
+  void (*refresh_clock)();
+};
+
+class Scheduler {
+ public:
+  // Once, on the first vCPU, before any thread exists.
+  void init(std::uint32_t vcpus, const SchedulerHost& host);
+  // The idle loop of a vCPU, on its entry stack; never returns. The first call on a vCPU brings it online.
+  [[noreturn]] void idle_loop();
+
+  void enqueue(Thread& thread);             // runnable: to the queue of the vCPU that suits
+  void switch_away();                       // the running thread has set its state; runs the next one
+  void yield();
+  [[noreturn]] void finish_current();
+  // Work of the return path and of ticks: timers, resched, wake-ups owed to other vCPUs. No locks held.
+  void pay_debts();
+  void on_earlier_timer();
+  void on_tick(frame::VcpuBlock& vcpu);     // in normal kernel context, on the way back to user code
+  bool should_yield(const Thread& thread) const;
+  void notify_running(Thread& thread);
+  std::uint32_t vcpus() const { return count_; }
+  std::uint32_t runnable() const { return waiting_.load(std::memory_order_relaxed); }
+  std::uint64_t switches() const { return switches_.load(std::memory_order_relaxed); }
+
+ private:
+  enum class VcpuState : std::uint32_t { offline, busy, spinning, sleeping };
+  struct alignas(64) Vcpu {
+    SpinLock<LockRank::run_queue> lock;
+    List<Thread, RunQueueTag> realtime GUARDED_BY(lock);
+    List<Thread, RunQueueTag> normal GUARDED_BY(lock);
+    std::atomic<std::uint32_t> length{0};
+    std::atomic<VcpuState> state{VcpuState::offline};
+    Thread* current = nullptr;          // set by this vCPU only
+    std::uint64_t idle_rsp = 0;
+    Thread* previous = nullptr;         // the thread that has just switched away; for finish_switch
+    std::atomic<std::uint32_t> owed_wakes{0};  // bit set: wake_vcpu before returning to user code
+    std::atomic<std::uint32_t> owed_kicks{0};
+  };
+
+  Vcpu& here();
+  Thread* take_next(Vcpu& vcpu);
+  Thread* steal(std::uint32_t thief);
+  static bool still_leaving(const Thread& thread);
+  void take(Vcpu& vcpu, Thread& thread) REQUIRES(vcpu.lock);
+  void switch_to(Vcpu& vcpu, Thread* next);  // nullptr = the idle loop
+  void finish_switch();
+  bool spin_for_work(Vcpu& vcpu);
+  void update_tick();
+  void choose_wake(Vcpu& local, std::uint32_t target);
+  std::uint32_t choose_vcpu(const Thread& thread);
+  friend void thread_start_function(void* argument);
+  friend Thread& current_thread();
+
+  std::array<Vcpu, host_abi::kMaxVcpus> vcpus_;
+  std::uint32_t count_ = 0;
+  SchedulerHost host_{};
+  std::atomic<std::uint32_t> waiting_{0};   // threads in run queues
+  std::atomic<std::uint32_t> online_{0};
+  std::atomic<std::uint32_t> idle_sleepers_{0};
+  std::atomic<std::uint32_t> spinners_{0};
+  std::atomic<bool> tick_on_{false};
+  std::atomic<std::uint32_t> quiet_ticks_{0};
+  std::atomic<std::uint64_t> switches_{0};
+};
+
+Scheduler& scheduler();
+
+}  // namespace kernel
+#endif  // KERNEL_TASK_SCHEDULER_H

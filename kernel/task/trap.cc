@@ -1,0 +1,88 @@
+// What happens between an exception of user code and the return to it: page faults to the address space, trapped instructions to their
+// emulation, the rest to the thread as signals; and the work on the way back.
+#include <array>
+
+#include "kernel/frame/asm.h"
+#include "kernel/frame/bytes.h"
+#include "kernel/frame/cpu.h"
+#include "kernel/frame/user.h"
+#include "kernel/task/scheduler.h"
+#include "sgx/arch.h"
+
+namespace kernel {
+namespace {
+
+constexpr std::uint64_t kVectorInterrupt = 0xff;
+
+bool is_vector(std::uint64_t vector, sgx::Vector which) { return vector == static_cast<std::uint64_t>(which); }
+
+// Resolves a page fault of user code: true if the instruction may be tried again.
+bool populate(Thread& thread, std::uint64_t address, std::uint64_t error) {
+  UserSpace* space = thread.context().user_space;
+  if (space == nullptr || !(address >= frame::user_window_begin() && address < frame::user_window_end())) return false;
+  Access access = Access::read;
+  if ((error & sgx::kPfWrite) != 0) access = Access::write;
+  if ((error & sgx::kPfFetch) != 0) access = Access::execute;
+  return space->populate(address, access).ok();
+}
+
+// Instructions that are illegal in an enclave and that we play: `syscall`, `cpuid`, `rdtsc`, `rdtscp`. True if it was one of them.
+bool emulate(frame::TrapFrame& frame) {
+  std::array<std::byte, 3> code{};
+  if (!frame::copy_from_user(std::span(code).first(2), frame.rip).ok() || code[0] != std::byte{0x0f}) return false;
+  switch (std::to_integer<unsigned>(code[1])) {
+    case 0x05:  // syscall
+      frame.rip += 2;
+      frame.rcx = frame.rip;
+      frame.r11 = frame.rflags;
+      frame.orig_rax = frame.rax;
+      frame::this_vcpu().trapped_syscalls += 1;
+      kernel_syscall(&frame);
+      return true;
+    case 0xa2:  // cpuid
+      frame.rip += 2;
+      kernel_cpuid(&frame);
+      return true;
+    case 0x31: {  // rdtsc, where the platform makes it fault (SGX1)
+      const std::uint64_t tsc = frame::read_tsc();
+      frame.rax = tsc & 0xffffffff;
+      frame.rdx = tsc >> 32;
+      frame.rip += 2;
+      return true;
+    }
+    default: return false;
+  }
+}
+
+}  // namespace
+}  // namespace kernel
+
+extern "C" void kernel_trap(kernel::frame::TrapFrame* frame, std::uint64_t vector, std::uint64_t address, std::uint64_t error) {
+  using namespace kernel;
+  if (vector == kVectorInterrupt) return;
+  Thread& thread = current_thread();
+  if (is_vector(vector, sgx::Vector::page_fault) && populate(thread, address, error)) return;
+  if ((is_vector(vector, sgx::Vector::invalid_opcode) || is_vector(vector, sgx::Vector::general_protection)) && emulate(*frame)) return;
+  thread.on_user_exception(*frame, static_cast<std::uint32_t>(vector), address, error);
+}
+
+extern "C" void kernel_before_user_return(kernel::frame::TrapFrame* frame) {
+  using namespace kernel;
+  Thread& thread = current_thread();
+  frame::ThreadContext& context = thread.context();
+  for (;;) {
+    const std::uint32_t work = context.work.load(std::memory_order_acquire);
+    if (work == 0) return;
+    if ((work & frame::kWorkTimers) != 0) {
+      thread.clear_work(frame::kWorkTimers);
+      scheduler().on_tick(frame::this_vcpu());
+      if (scheduler().should_yield(thread)) thread.set_work(frame::kWorkResched);
+    } else if ((work & frame::kWorkResched) != 0) {
+      yield_now();
+    } else if ((work & frame::kWorkSignal) != 0) {
+      thread.before_user_return(*frame);
+    } else {
+      frame::restore_user_state(context);
+    }
+  }
+}
