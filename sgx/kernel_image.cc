@@ -221,11 +221,13 @@ Result<> Placer::add_base_at(std::uint64_t address, std::uint64_t addend) {
   return {};
 }
 
-// Relocations are done, so what is read-only after them can be read-only from the start. Only whole pages count.
+// Relocations are done, so what is read-only after them can be read-only from the start. Only pages without other data count.
 Result<> Placer::protect_relro() {
   if (!relro_ || relro_->p_memsz == 0) return {};
   if (!in_bounds(relro_->p_vaddr, relro_->p_memsz, image_.bytes.size())) return fail("the RELRO range lies outside the image");
-  const std::uint64_t first = page_up(relro_->p_vaddr) / kPageSize;
+  const bool starts_segment =
+      std::ranges::any_of(segments_, [this](const Elf64_Phdr& segment) { return segment.p_vaddr == relro_->p_vaddr; });
+  const std::uint64_t first = (starts_segment ? relro_->p_vaddr : page_up(relro_->p_vaddr)) / kPageSize;
   const std::uint64_t end = (relro_->p_vaddr + relro_->p_memsz) / kPageSize;
   for (std::uint64_t page = first; page < end; ++page) {
     if (pages_[page] == Page::rw) pages_[page] = Page::relro;
