@@ -1,0 +1,204 @@
+// AddressSpace: the memory of one process (or of several that share it: threads, vfork). Ordered areas over ranges that the global
+// allocator (mm/ranges.h) gave to it alone; a page has exactly one address in the whole enclave.
+//
+// Locks: lock_ (mutex address_space) serialises everything that changes areas or pages; areas_lock_ (spinlock page_state) is taken
+// inside it around each change of the area tree, so that check() and the like need no mutex. No lock of it is held while file pages are
+// read or written, nor during user copies. All addresses and sizes are bytes; page aligned where Linux demands it (EINVAL otherwise).
+#ifndef KERNEL_MM_ADDRESS_SPACE_H
+#define KERNEL_MM_ADDRESS_SPACE_H
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "kernel/base/ref.h"
+#include "kernel/base/result.h"
+#include "kernel/base/string.h"
+#include "kernel/base/tree.h"
+#include "kernel/base/vec.h"
+#include "kernel/frame/user.h"
+#include "kernel/mm/area.h"
+#include "kernel/mm/backing.h"
+#include "kernel/sync/lock.h"
+
+namespace kernel {
+
+// What mmap asks for.
+struct MapRequest {
+  std::uint64_t address = 0;  // a hint, or exact for the fixed placements
+  std::uint64_t size = 0;     // rounded up to pages
+  std::uint32_t prot = 0;     // kProt*
+  Placement placement = Placement::anywhere;
+  bool shared = false;
+  bool grows_down = false;
+  bool populate = false;  // MAP_POPULATE, or MAP_LOCKED
+  bool locked = false;
+  std::uint32_t max_prot = kProtRead | kProtWrite | kProtExec;  // what mprotect may give later (shared mapping of a read-only descriptor)
+  RefPtr<FileBacking> file;  // null = anonymous
+  std::uint64_t offset = 0;  // in the file, page aligned
+  RefPtr<MapLabel> label;    // path or "[stack]" for /proc/PID/maps
+};
+
+// One area as /proc/PID/maps shows it.
+struct AreaInfo {
+  std::uint64_t begin = 0, end = 0;
+  std::uint32_t prot = 0;
+  bool shared = false, grows_down = false, locked = false;
+  std::uint64_t offset = 0;
+  std::uint64_t resident = 0;  // bytes
+  RefPtr<FileBacking> file;
+  RefPtr<MapLabel> label;
+};
+
+struct MemoryUsage {  // bytes
+  std::uint64_t virtual_size = 0, resident = 0, peak_resident = 0, data = 0, stack = 0, text = 0, locked = 0, shared = 0;
+};
+
+// Values of RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK and RLIMIT_STACK in bytes.
+struct MemoryLimits {
+  std::uint64_t address_space = ~std::uint64_t{0}, data = ~std::uint64_t{0}, locked = ~std::uint64_t{0}, stack = 8 << 20;
+};
+
+// Why an access cannot be allowed (si_code of SIGSEGV).
+enum class FaultReason { unmapped, protection };
+
+// Where a futex lives: (space, address) if private, (object, offset) if in shared memory. Equal keys = same futex.
+struct FutexKey {
+  std::uint64_t owner = 0;
+  std::uint64_t where = 0;
+  friend bool operator==(const FutexKey&, const FutexKey&) = default;
+  std::uint64_t hash() const;
+};
+
+class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
+ public:
+  static Result<Ref<AddressSpace>> create();
+  AddressSpace();
+  // Gives every page and range back. The last reference is dropped where waiting is allowed.
+  ~AddressSpace();
+
+  // A number that no other address space ever has.
+  std::uint64_t id() const { return id_; }
+
+  // --- what user copies and page faults ask (frame/user.h) ---
+  Result<> check(std::uint64_t address, std::uint64_t size, Access access) override;
+  // Commits the page (and neighbours) so that `access` succeeds. Spurious faults succeed. EFAULT: no area allows it (SIGSEGV; see
+  // fault_reason()); ENXIO: beyond the end of the mapped file (SIGBUS, BUS_ADRERR); EIO: the file could not be read (SIGBUS);
+  // ENOMEM: the enclave has no page left (the process is to be killed).
+  Result<> populate(std::uint64_t address, Access access) override;
+  FaultReason fault_reason(std::uint64_t address, Access access);
+  // True if the state map says that the access is allowed right now: a fault there is spurious (caused by the host). Takes no locks.
+  bool is_accessible(std::uint64_t address, Access access) const;
+
+  // --- mmap family (man pages mmap(2), munmap(2), ...). Errors as Linux's. ---
+  Result<std::uint64_t> map(const MapRequest& request);
+  Result<> unmap(std::uint64_t address, std::uint64_t size);
+  Result<> protect(std::uint64_t address, std::uint64_t size, std::uint32_t prot, std::uint32_t grow_flags = 0);
+  // flags: abi::kMremap*; `fixed_address` with kMremapFixed.
+  Result<std::uint64_t> remap(std::uint64_t address, std::uint64_t old_size, std::uint64_t new_size, std::uint32_t flags,
+                              std::uint64_t fixed_address);
+  Result<> advise(std::uint64_t address, std::uint64_t size, std::uint32_t advice);
+  // One byte per page, bit 0 = resident; `into` starts at the page `address`. ENOMEM if there is a hole.
+  Result<> residency(std::uint64_t address, std::span<std::uint8_t> into);
+  Result<> lock_pages(std::uint64_t address, std::uint64_t size, bool on_fault);
+  Result<> unlock_pages(std::uint64_t address, std::uint64_t size);
+  Result<> lock_all(bool current, bool future);
+  Result<> unlock_all();
+  Result<> sync(std::uint64_t address, std::uint64_t size, std::uint32_t flags);  // msync(2), abi::kMs*
+  // The new break as brk(2) reports it (the old one if `address` cannot be had).
+  std::uint64_t set_break(std::uint64_t address);
+  std::uint64_t current_break() const { return break_.load(std::memory_order_relaxed); }
+  void set_limits(const MemoryLimits& limits) EXCLUDES(lock_);
+
+  // --- for exec ---
+  // Reserves addresses for the break, away from the program image, and makes it empty. Once, after the image is mapped. ENOMEM.
+  Result<> start_break();
+  // Maps the stack: `size` bytes at a random place that may grow down to RLIMIT_STACK (addresses for it are reserved; the rest is a
+  // guard). The end of the stack (exclusive).
+  Result<std::uint64_t> map_stack(std::uint64_t size, RefPtr<MapLabel> label);
+  // Adds pages that the kernel provides (vDSO, vvar), at the address they have in every process.
+  Result<std::uint64_t> map_special(Ref<SpecialPages> pages);
+
+  // --- for the rest of the kernel ---
+  // Memory of a process that is not the running one, or of a dead page of it (process_vm_readv, /proc/PID/mem, ptrace): copies up to
+  // the first byte that has no area or lacks read (write) permission; `force` ignores permissions as ptrace does. EFAULT if nothing.
+  Result<std::size_t> read_remote(std::uint64_t address, std::span<std::byte> into, bool force = false) EXCLUDES(lock_);
+  Result<std::size_t> write_remote(std::uint64_t address, std::span<const std::byte> from, bool force = false) EXCLUDES(lock_);
+  // The address in the original code that belongs to `rip` if that lies in a stub (design section 5), else nullopt. No mutex.
+  std::optional<std::uint64_t> original_rip(std::uint64_t rip);
+  // Key of the futex word at `address`, which the caller has found accessible. `process_private` = FUTEX_PRIVATE_FLAG. No mutex.
+  Result<FutexKey> futex_key(std::uint64_t address, bool process_private);
+  // All areas by rising address; stub areas are left out. ENOMEM.
+  Result<Vec<AreaInfo>> areas() EXCLUDES(lock_);
+  MemoryUsage usage() EXCLUDES(lock_);
+
+ private:
+  struct Extent {
+    std::uint64_t begin = 0, end = 0;
+  };
+  // A file page run that is read without locks: enough to see whether the area is still the same when the pages are ready.
+  struct FilePlan;
+
+  // area_lookup.cc
+  Area* area_at_locked(std::uint64_t address) const;           // the area that contains the address, hidden ones too
+  Area* first_area_from_locked(std::uint64_t address) const;   // the first area that ends above the address
+  bool is_covered_locked(std::uint64_t begin, std::uint64_t end) const;  // no holes (hidden areas are holes)
+  bool slow_check(std::uint64_t address, std::uint64_t end, std::uint32_t wanted) EXCLUDES(areas_lock_);
+  void insert_locked(Area& area) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  void take_out_locked(Area& area) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  Result<Area*> split_locked(Area& area, std::uint64_t at) REQUIRES(lock_) EXCLUDES(areas_lock_);  // the upper part
+  Result<> split_at_edges_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  void try_merge_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  void begin_change() ACQUIRE(areas_lock_);
+  void end_change() RELEASE(areas_lock_);
+
+  // map.cc
+  Result<std::uint64_t> map_locked(const MapRequest& request, std::uint64_t size, RefPtr<SharedWindow> window) REQUIRES(lock_);
+  Result<std::uint64_t> place_locked(const MapRequest& request, std::uint64_t size, bool& dirty) REQUIRES(lock_);
+  Result<std::uint64_t> place_shared_locked(const MapRequest& request, std::uint64_t size, SharedWindow& window) REQUIRES(lock_);
+  Result<> unmap_locked(std::uint64_t begin, std::uint64_t end, Vec<RefPtr<SharedWindow>>& dropped, bool keep_range = false) REQUIRES(lock_);
+  void release_area_locked(Area& area, Vec<RefPtr<SharedWindow>>& dropped, bool keep_range) REQUIRES(lock_);
+  Result<> check_limits_locked(std::uint64_t size, std::uint32_t prot, bool shared, bool locked) const REQUIRES(lock_);
+  Result<> add_stubs_locked(Area& area) REQUIRES(lock_);
+  void drop_stubs_locked(PatchSet& patches) REQUIRES(lock_);
+  Result<> make_eager(std::uint64_t begin, std::uint64_t end) EXCLUDES(lock_);  // commits everything where faults are impossible
+  Result<> populate_range(std::uint64_t begin, std::uint64_t end) EXCLUDES(lock_);
+
+  // populate.cc
+  Result<> populate_anonymous_locked(Area& area, std::uint64_t address) REQUIRES(lock_);
+  Result<> populate_stub_locked(Area& area, std::uint64_t address) REQUIRES(lock_);
+  Result<bool> populate_present_locked(Area& area, std::uint64_t page, Access access) REQUIRES(lock_);
+  Result<> grow_stack_locked(std::uint64_t address) REQUIRES(lock_);
+  Result<> populate_file(std::uint64_t page, Access access) EXCLUDES(lock_);
+
+  // change.cc
+  Result<> protect_area_locked(Area& area, std::uint32_t prot) REQUIRES(lock_);
+  Result<> discard_locked(Area& area, std::uint64_t begin, std::uint64_t end) REQUIRES(lock_);
+
+  const std::uint64_t id_;
+  Mutex<LockRank::address_space> lock_;
+  mutable SpinLock<LockRank::page_state> areas_lock_;
+  AreaTree areas_;  // changed under both locks, read under either
+
+  // Last areas found by check(), read without locks: valid if `sequence_` is even and the same before and after.
+  struct CachedArea {
+    std::atomic<std::uint64_t> begin{0}, end{0}, prot{0};
+  };
+  static constexpr std::size_t kCachedAreas = 8;
+  std::atomic<std::uint64_t> sequence_{0};
+  std::array<CachedArea, kCachedAreas> cache_;
+
+  std::uint64_t generation_ GUARDED_BY(lock_) = 0;  // counts changes of the tree
+  std::atomic<std::uint64_t> break_{0};
+  std::uint64_t break_begin_ GUARDED_BY(lock_) = 0;
+  MemoryLimits limits_ GUARDED_BY(lock_);
+  bool lock_future_ GUARDED_BY(lock_) = false;
+  std::uint64_t virtual_size_ GUARDED_BY(lock_) = 0;  // bytes in visible areas
+  std::uint64_t peak_resident_ GUARDED_BY(lock_) = 0;
+};
+
+}  // namespace kernel
+#endif  // KERNEL_MM_ADDRESS_SPACE_H
