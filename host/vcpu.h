@@ -71,6 +71,9 @@ class VcpuSet final : public VcpuControl {
   explicit VcpuSet(Parts parts);
   ~VcpuSet() override;  // stops
 
+  // Who serves the kernel's calls; before start().
+  void set_calls(HostCalls& calls) { parts_.calls = &calls; }
+
   // Boots virtual CPU 0. The caller's signal mask is inherited; kVcpuSignal is unblocked in the threads.
   Status start();
   // Waits for the end and returns how it came; the threads still exist.
