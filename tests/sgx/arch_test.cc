@@ -8,6 +8,7 @@
 
 #include "host_abi/entry.h"
 #include "host_abi/kernel_layout.h"
+#include "sgx/quote.h"
 #include "sgx/uapi.h"
 #if __has_include(<asm/sgx.h>)
 #include <asm/sgx.h>
