@@ -88,6 +88,8 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   Pid group() const { return static_cast<Pid>(group_.load(std::memory_order_relaxed)); }
   Pid session() const { return static_cast<Pid>(session_.load(std::memory_order_relaxed)); }
   ProcessState state() const EXCLUDES(tree_lock);
+  // A stop signal was taken and SIGCONT has not come: threads are to stop or have stopped.
+  bool is_stopping() const { return stopping_.load(std::memory_order_acquire); }
   bool is_stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
   // Live threads, the oldest first. ENOMEM.
@@ -110,6 +112,8 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
 
   // Ends all threads of the process; the first caller's status counts. Wait-status word (abi::wait_*). Any context.
   void request_exit(std::int32_t wait_status) EXCLUDES(signal_lock_);
+  // Marks all threads but `survivor` as dying and wakes them. task/ only; exiting_ or exec_task_ is set.
+  void kill_other_threads(const Task* survivor) EXCLUDES(signal_lock_);
   bool is_exiting() const { return exiting_.load(std::memory_order_acquire); }
 
   ProgramLayout layout() const EXCLUDES(lock_);
@@ -121,6 +125,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   Usage usage() const EXCLUDES(signal_lock_);
   Usage children_usage() const EXCLUDES(tree_lock);
   void count_fault(bool major) { (major ? major_faults_ : minor_faults_).fetch_add(1, std::memory_order_relaxed); }
+  std::uint32_t exit_uid() const REQUIRES(tree_lock) { return exit_uid_; }  // of a zombie
   std::uint64_t start_time() const { return start_time_; }  // monotonic ns
 
   PosixTimers& timers() LIFETIMEBOUND { return *timers_; }
@@ -135,10 +140,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   std::atomic<bool> has_execed{false};  // since fork: setpgid by the parent is refused then
 
  private:
-  friend struct TreeAccess;
-  friend struct SignalAccess;
-  friend struct ExitAccess;
-  friend struct WaitAccess;
+  friend struct ProcessAccess;
 
   const Pid pid_;
   const std::uint64_t start_time_;
@@ -148,6 +150,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   List<Process, ChildTag> children_;  // each child holds itself alive through the id table until it is reaped
   std::atomic<std::int32_t> group_{0}, session_{0};
   ProcessState state_ = ProcessState::alive;
+  std::uint32_t exit_uid_ = 0;
   int exit_signal_ = 0;          // what the parent gets
   std::int32_t exit_status_ = 0;  // wait-status word once it is a zombie
   std::int32_t stop_report_ = 0;  // signal of a stop that was not waited for, 0 = none
@@ -158,12 +161,13 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
 
   mutable SpinLock<LockRank::signal> signal_lock_;
   PendingSignals pending_;
-  Vec<Ref<Task>> tasks_;
+  List<Task, TaskListTag> tasks_;  // each is kept alive by the id table while it is listed
   Usage ended_usage_;  // of threads that have ended
   int group_stop_signal_ = 0;
   std::uint32_t stop_waiting_for_ = 0;  // threads that have not stopped yet
   std::int32_t requested_status_ = 0;
   RefPtr<Task> exec_task_;  // execve waits for the other threads to end
+  std::atomic<bool> stopping_{false};  // group_stop_signal_ != 0
   std::atomic<bool> stopped_{false};
   std::atomic<bool> exiting_{false};
   std::atomic<std::uint32_t> thread_count_{0};
@@ -191,6 +195,8 @@ Result<Vec<Ref<Process>>> all_processes() EXCLUDES(tree_lock);
 // Members of a process group or session. ENOMEM.
 Result<Vec<Ref<Process>>> group_members(Pid group) EXCLUDES(tree_lock);
 std::uint32_t task_count();  // live threads of all programs (sysinfo, RLIMIT_NPROC)
+void note_task_started();       // clone only
+void note_task_ended();         // exit only
 std::uint32_t process_count();
 
 // Called once when the first process has ended, with its wait-status word; its other tasks are gone by then. Set by init.

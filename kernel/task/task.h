@@ -26,7 +26,7 @@ struct FutexPiState;
 struct FutexPiTag;
 
 // Fields without a lock note belong to the task itself: only the running task touches them (or its maker before start()).
-class Task final : public Thread {
+class Task final : public Thread, public ListNode<TaskListTag> {
  public:
   // Made by create_task() (clone, exec, the first program) only.
   Task(Ref<Process> process, Pid tid, Ref<AddressSpace> mm, Ref<const Credentials> credentials);
@@ -36,8 +36,7 @@ class Task final : public Thread {
   Process& process() const LIFETIMEBOUND { return *process_; }
   // The memory of the task. It stays the same but for execve of the task itself.
   AddressSpace& mm() const LIFETIMEBOUND { return *mm_; }
-  const Ref<AddressSpace>& mm_ref() const LIFETIMEBOUND { return mm_; }
-  void set_mm(Ref<AddressSpace> mm);
+  Ref<AddressSpace> mm_ref() const { return mm_.as_ref(); }
 
   // Descriptor table and working directory. Others than the task itself use files_ref()/fs_ref(), which are null once it has exited.
   ProcessResource& files() const LIFETIMEBOUND { return *files_; }
@@ -86,9 +85,14 @@ class Task final : public Thread {
   // A call with a relative timeout calls this with its absolute deadline; if it is interrupted and restarted (by Errno::restart or
   // restart_nohand without a handler, for example after SIGSTOP and SIGCONT) the call gets the first deadline back.
   Instant keep_deadline(Instant fresh);
-  // The dispatcher asks after before_user_return(): true = the frame was rewound to run the same system call again and no handler was
-  // entered. The rewind is undone, so that the dispatcher can run the call without going through user code.
+  // A system call that ended with Errno::restart or restart_nohand: the dispatcher puts -512 or -514 into rax and calls
+  // before_user_return(), which makes EINTR, a handler's frame or a rewind to the `syscall` instruction of it. Then it asks
+  // take_restart(): true = rewound with no handler entered; the rewind is undone, so that the dispatcher can run the same call again
+  // without going through user code. It need not ask: the rewound frame is right as it is.
   bool take_restart(frame::TrapFrame& frame);
+
+  // It ends: blocks everything and lets the other threads take what is pending for the process. task/ only.
+  void pass_signals_on();
 
   // Thread
   void run() override;
@@ -111,13 +115,13 @@ class Task final : public Thread {
 
  private:
   friend class Process;
-  friend struct SignalAccess;
-  friend struct ExitAccess;
-  friend struct FutexAccess;
+  friend struct TaskAccess;
+
+  void wake_siblings();  // those that could take a pending signal of the process
 
   const Ref<Process> process_;
   Pid tid_;  // changes once: when execve of another thread takes over the leader's
-  Ref<AddressSpace> mm_;
+  RefPtr<AddressSpace> mm_;  // null once it has exited
   mutable SpinLock<LockRank::process> lock_;  // for readers from outside; the task itself reads without, writes with it
   RefPtr<ProcessResource> files_;
   RefPtr<ProcessResource> fs_;

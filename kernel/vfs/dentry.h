@@ -19,6 +19,7 @@
 namespace kernel {
 
 struct DentryLruTag;
+struct PathText;
 
 class Dentry final : public RefCounted<Dentry>, public ListNode<DentryLruTag> {
  public:
@@ -41,13 +42,14 @@ class Dentry final : public RefCounted<Dentry>, public ListNode<DentryLruTag> {
  private:
   friend class DentryCache;
   friend class PathWalk;
+  friend Result<PathText> path_text(const Dentry& dentry, const Dentry* root, std::span<char> into);
   static constexpr std::size_t kInlineName = 40;
 
   // All guarded by the cache's lock, except for inode_ of a held positive dentry.
   RefPtr<Dentry> parent_;
   RefPtr<Inode> inode_;
   const Ref<Superblock> superblock_;
-  Dentry* hash_next_ = nullptr;
+  RefPtr<Dentry> hash_next_;
   RefPtr<Mount> mounted_;  // what covers this directory
   std::uint32_t hash_;
   bool hashed_ = false, deleted_ = false, referenced_ = false;

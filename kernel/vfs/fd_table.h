@@ -18,7 +18,7 @@ namespace kernel {
 class FdTable final : public ProcessResource {
  public:
   FdTable() = default;
-  ~FdTable() override = default;  // closes everything
+  ~FdTable() override;  // closes everything
 
   // The file behind a descriptor, kept alive for the caller (never null on success). EBADF. get() refuses O_PATH files, get_any() gives
   // them too.
@@ -59,6 +59,7 @@ class FdTable final : public ProcessResource {
     bool used() const { return reserved || static_cast<bool>(file); }
   };
   Result<> make_room(std::uint32_t slots) EXCLUDES(lock_);
+  void adopt_slots(Vec<Slot> slots, std::uint32_t first_free);
   const Slot* find_locked(Fd fd) const REQUIRES(lock_);
 
   mutable SpinLock<LockRank::fd_table> lock_;

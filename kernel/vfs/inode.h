@@ -28,6 +28,7 @@ class FileLocks;
 class Inode;
 class Mount;
 class OpenFile;
+struct PathText;
 
 class Superblock : public RefCounted<Superblock> {
  public:
@@ -49,6 +50,7 @@ class Superblock : public RefCounted<Superblock> {
  private:
   friend class Dentry;
   friend class DentryCache;
+  friend Result<PathText> path_text(const Dentry& dentry, const Dentry* root, std::span<char> into);
   const std::uint64_t device_;
   Dentry* root_dentry_ = nullptr;   // guarded by the dentry cache's lock; set while mounted
   Dentry* mountpoint_ = nullptr;    // likewise: what the root covers; kept alive by the Mount
@@ -77,6 +79,11 @@ class Inode : public FileBacking {
 
   // Lock-free by default: the fields below. Overridden where attributes come from elsewhere.
   virtual Attributes attributes() const;
+  // FileBacking.
+  std::uint64_t size() override { return size_.load(std::memory_order_acquire); }
+  Result<> read_page(std::uint64_t index, PageView into) override;  // through read_at
+  std::uint64_t device_number() const override { return superblock_->device(); }
+  std::uint64_t inode_number() const override { return ino_; }
   // EPERM by default for file systems that keep no attributes. Sets ctime.
   virtual Result<> change_attributes(const AttributeChange& change);
   // Notes an access or change now. Never fails, may be ignored.
@@ -173,6 +180,7 @@ class Inode : public FileBacking {
   mutable SpinLock<LockRank::vfs_cache> attachments_lock_;
   RefPtr<InodePayload> payload_ GUARDED_BY(attachments_lock_);
   RefPtr<FileLocks> file_locks_ GUARDED_BY(attachments_lock_);
+  std::atomic<bool> has_locks_{false};
   std::atomic<std::int32_t> writers_{0};  // > 0: open for writing; < 0: being executed
 };
 

@@ -29,14 +29,16 @@ inline constexpr std::uint32_t kPollIn = 1, kPollPri = 2, kPollOut = 4, kPollErr
 inline constexpr std::uint32_t kPollReadable = kPollIn | kPollRdNorm, kPollWritable = kPollOut | kPollWrNorm;
 
 struct CloseObserverTag;
-// Told when a file is closed for good (epoll drops its entry). Called without locks, before the file's own on_last_close().
-class CloseObserver : public ListNode<CloseObserverTag> {
+// Told when a file is closed for good (epoll drops its entry). The file's list holds a reference.
+class CloseObserver : public RefCounted<CloseObserver>, public ListNode<CloseObserverTag> {
  public:
-  // The observer is already off the file's list.
+  virtual ~CloseObserver() = default;
+  // Called once without locks, before the file's own on_last_close(); it is off the file's list already. May race with whoever removes
+  // the observer.
   virtual void on_file_closed(OpenFile& file) = 0;
 
  protected:
-  ~CloseObserver() = default;
+  CloseObserver() = default;
 };
 
 class OpenFile : public RefCounted<OpenFile> {
@@ -90,7 +92,8 @@ class OpenFile : public RefCounted<OpenFile> {
   const RefPtr<Dentry>& dentry() const { return dentry_; }  // null for anonymous files
   const RefPtr<Inode>& inode() const { return inode_; }      // likewise
 
-  void add_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);
+  // No effect on a file that is closed already: returns false then.
+  bool add_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);
   void remove_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);
   bool is_closed() const { return closed_.load(std::memory_order_acquire); }
 

@@ -17,6 +17,12 @@
 
 namespace kernel {
 
+// Room for one path.
+struct PathPage {
+  PathPage() {}  // NOLINT: bytes stay undefined on purpose
+  std::array<char, kPathMax> bytes;
+};
+
 // A path out of program memory. Short ones need no allocation; make it [[clang::uninitialized]].
 class PathBuffer {
  public:
@@ -26,7 +32,7 @@ class PathBuffer {
 
  private:
   std::array<char, 192> inline_;
-  Vec<char> long_;
+  Own<PathPage> long_;
 };
 
 inline constexpr std::uint32_t kWalkFollow = 1;       // follow a symbolic link in the last place
@@ -36,8 +42,9 @@ inline constexpr std::uint32_t kWalkEmpty = 4;        // AT_EMPTY_PATH: an empty
 // One walk for one caller. Not shared between threads.
 class PathWalk {
  public:
-  // `base` is where relative paths start; nullptr = the working directory.
-  PathWalk(const FsContext& context, RefPtr<Dentry> base, const Identity& who) : context_(context), base_(std::move(base)), who_(who) {}
+  // `base` is where relative paths start; nullptr = the working directory. `context` and `who` outlive the walk.
+  PathWalk(const FsContext& context LIFETIMEBOUND, RefPtr<Dentry> base, const Identity& who LIFETIMEBOUND)
+      : context_(context), base_(std::move(base)), who_(who) {}
 
   // The dentry of an existing file. ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, EIO...
   Result<Ref<Dentry>> find(std::string_view path, std::uint32_t flags);
@@ -46,15 +53,22 @@ class PathWalk {
   // O_CREAT does), so that last() is the name of something else or of nothing. The dentry is a directory.
   enum class LastKind : std::uint8_t { name, dot, dot_dot, root };
   Result<Ref<Dentry>> find_parent(std::string_view path, std::uint32_t flags);
-  std::string_view last() const { return last_; }  // valid as long as the path given and this object
+  std::string_view last() const LIFETIMEBOUND { return last_; }  // valid as long as the path given and this object
   LastKind last_kind() const { return last_kind_; }
   bool trailing_slash() const { return trailing_slash_; }
+  // find_parent() ended at a magic link in the last place: this is the file it leads to.
+  const RefPtr<Dentry>& magic_target() const LIFETIMEBOUND { return magic_target_; }
 
  private:
-  friend class DentryCache;
+  struct Component;
   struct Step;
   Result<Ref<Dentry>> walk(std::string_view path, std::uint32_t flags, bool stop_at_parent);
-  Result<> expand_link(Dentry& link, std::string_view rest);
+  Step cached_steps(RefPtr<Dentry> at, RefPtr<Dentry> supplied, std::string_view& rest, std::uint32_t flags, bool stop_at_parent);
+  Component scan(const Dentry& at, std::string_view rest) const;
+  void note_last(const Component& component);
+  static Dentry* go_up(Dentry* at, const Dentry* root);
+  // Puts the link's target in front of `rest`.
+  Result<> expand_link(Inode& link, std::string_view& rest);
 
   const FsContext& context_;
   RefPtr<Dentry> base_;
@@ -63,8 +77,13 @@ class PathWalk {
   LastKind last_kind_ = LastKind::name;
   bool trailing_slash_ = false;
   unsigned links_ = 0;
-  Vec<char> link_text_;  // target + rest of the path, after a symbolic link
+  unsigned page_ = 0;
+  std::array<Own<PathPage>, 2> pages_;  // paths after symbolic links, used in turn
+  RefPtr<Dentry> magic_target_;
 };
+
+// EACCES unless `who` may do all of `access` (kMayRead | ...) with a file, by owner, group, mode and capabilities.
+Result<> check_permission(const Identity& who, const Inode& inode, unsigned access);
 
 // --- by task; what system calls, exec and sockets use. `dir` is a descriptor or kAtFdCwd. ---
 Result<Ref<Dentry>> lookup_path(Task& task, Fd dir, std::string_view path, std::uint32_t walk_flags);

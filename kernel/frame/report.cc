@@ -1,0 +1,31 @@
+#include "kernel/frame/report.h"
+
+#include "kernel/frame/asm.h"
+
+namespace kernel::frame {
+namespace {
+
+// EREPORT's operands have alignments of their own (SDM vol. 3D, EREPORT).
+struct alignas(512) Operands {
+  sgx::Report report;
+  alignas(512) sgx::Targetinfo target;
+  alignas(128) sgx::Reportdata data;
+};
+
+// SAFETY: operands are passed to the leaf by address; they live on the caller's stack across it.
+template <class T>
+std::uint64_t operand(T& object) {
+  return reinterpret_cast<std::uint64_t>(&object);
+}
+
+}  // namespace
+
+Result<sgx::Report> make_report(const sgx::Targetinfo& target, const sgx::Reportdata& data) {
+  Operands operands{.report = {}, .target = target, .data = data};
+  if (enclu_leaf(static_cast<std::uint64_t>(sgx::EncluLeaf::ereport), operand(operands.target), operand(operands.data),
+                 operand(operands.report)) != 0)
+    return Errno::io;
+  return operands.report;
+}
+
+}  // namespace kernel::frame

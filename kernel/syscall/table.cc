@@ -1,0 +1,32 @@
+// One line per system call; docs/syscalls.md is generated from these lines.
+#include "kernel/syscall/table.h"
+
+namespace kernel {
+namespace {
+
+using Table = std::array<SyscallEntry, kSyscallCount>;
+
+// Writes one entry.
+template <auto kHandler>
+constexpr SyscallEntry bind(const char* name) {
+  return {.name = name, .function = &Bind<kHandler>::call};
+}
+
+#define entry(number, name, handler) table[(number)] = bind<handler>(name)
+
+consteval Table make_table() {
+  Table table{};
+  // --- memory (kernel/syscall/memory.h) ---
+  // --- files (file.h, directory.h, path.h, stat.h) ---
+  // --- processes, threads, signals, time (process.h, thread.h, signal.h, futex.h, time.h, exec.h, misc.h) ---
+  // --- events, pipes (event.h, pipe.h) ---
+  return table;
+}
+
+#undef entry
+
+}  // namespace
+
+constinit const std::array<SyscallEntry, kSyscallCount> kSyscalls = make_table();
+
+}  // namespace kernel

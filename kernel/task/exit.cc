@@ -1,0 +1,337 @@
+#include "kernel/task/exit.h"
+
+#include <atomic>
+#include <utility>
+
+#include "kernel/mm/address_space.h"
+#include "kernel/task/access.h"
+#include "kernel/task/exec_files.h"
+#include "kernel/task/futex.h"
+#include "kernel/task/job_control.h"
+#include "kernel/task/pid.h"
+#include "kernel/task/posix_timers.h"
+
+namespace kernel {
+
+namespace {
+
+constinit std::atomic<InitExitHook> init_exit_hook{nullptr};
+constexpr Pid kInitPid{1};
+
+// The process that adopts the children of `dying`: the nearest living ancestor that asked for it, else the first process.
+Process* find_reaper(Process& dying) REQUIRES(tree_lock) {
+  for (Process* up = ProcessAccess::parent(dying).get(); up != nullptr; up = ProcessAccess::parent(*up).get())
+    if (up->child_subreaper.load() && ProcessAccess::state(*up) == ProcessState::alive) return up;
+  IdSlot* slot = id_table().find(kInitPid);
+  return slot != nullptr && slot->process.get() != &dying ? slot->process.get() : nullptr;
+}
+
+// What is left to do for relatives once the tree lock is released.
+struct Bereaved {
+  Vec<Ref<Process>> death_signals;  // children that want a signal when their parent dies
+  RefPtr<Process> reaper;
+  bool reaper_has_zombies = false;
+};
+
+void give_children_away(Process& process, Bereaved& after) EXCLUDES(tree_lock) {
+  const LockGuard guard(tree_lock);
+  Process* reaper = find_reaper(process);
+  auto& children = ProcessAccess::children(process);
+  while (Process* child = children.pop_front()) {
+    ProcessAccess::parent(*child) = RefPtr<Process>(reaper);
+    if (child->parent_death_signal.load() != 0) (void)after.death_signals.try_push(Ref<Process>(*child));
+    if (reaper == nullptr) continue;
+    ProcessAccess::children(*reaper).push_back(*child);
+    ProcessAccess::exit_signal(*child) = abi::kSigChld;
+    if (ProcessAccess::state(*child) == ProcessState::zombie) after.reaper_has_zombies = true;
+  }
+  after.reaper = RefPtr<Process>(reaper);
+}
+
+// Takes a zombie out of the tables. The reference that kept it comes back, to be dropped without the lock.
+RefPtr<Process> reap_locked(Process& process) REQUIRES(tree_lock) {
+  ProcessAccess::state(process) = ProcessState::reaped;
+  if (process.ListNode<ChildTag>::is_linked()) process.ListNode<ChildTag>::unlink();
+  IdSlot* slot = id_table().find(process.pid());
+  KASSERT(slot != nullptr);
+  RefPtr<Process> kept = std::exchange(slot->process, RefPtr<Process>());
+  id_table().drop_use(process.group());
+  id_table().drop_use(process.session());
+  id_table().drop_use(process.pid());
+  return kept;
+}
+
+// Stopped members of a group that lost its last link to the session get SIGHUP and SIGCONT (POSIX, exit()).
+void release_orphaned_group(Process& process) {
+  bool orphaned = false;
+  {
+    const LockGuard guard(tree_lock);
+    orphaned = is_orphaned_group(process.group(), &process);
+  }
+  if (!orphaned) return;
+  Result<Vec<Ref<Process>>> members = group_members(process.group());
+  if (!members.ok()) return;
+  bool any_stopped = false;
+  const Vec<Ref<Process>> list = std::move(members).release();
+  for (const Ref<Process>& member : list) any_stopped = any_stopped || member->is_stopped();
+  if (!any_stopped) return;
+  (void)send_signal_to_group(process.group(), abi::SigInfo::from_kernel(abi::kSigHup));
+  (void)send_signal_to_group(process.group(), abi::SigInfo::from_kernel(abi::kSigCont));
+}
+
+// CLD_* code and si_status of a wait-status word of a process that ended.
+std::pair<std::int32_t, std::int32_t> describe_exit(std::int32_t status) {
+  if ((status & 0x7f) == 0) return {abi::kCldExited, (status >> 8) & 0xff};
+  return {(status & 0x80) != 0 ? abi::kCldDumped : abi::kCldKilled, status & 0x7f};
+}
+
+// Makes the process a zombie, or reaps it at once if the parent does not care. Its threads are gone.
+void become_zombie(Process& process, std::int32_t status, const Usage& usage, std::uint32_t uid) {
+  RefPtr<Process> parent;
+  int signo = 0;
+  {
+    const LockGuard guard(tree_lock);
+    parent = ProcessAccess::parent(process);
+    signo = ProcessAccess::exit_signal(process);
+  }
+  bool autoreap = !parent;
+  if (parent && signo == abi::kSigChld) {
+    const abi::SigAction action = parent->handlers()->get(abi::kSigChld);
+    autoreap = action.handler == abi::kSigIgn || (action.flags & abi::kSaNoCldWait) != 0;
+    if (action.handler == abi::kSigIgn) signo = 0;
+  }
+  RefPtr<Process> kept;
+  {
+    const LockGuard guard(tree_lock);
+    ProcessAccess::exit_status(process) = status;
+    ProcessAccess::exit_uid(process) = uid;
+    ProcessAccess::final_usage(process) = usage;
+    ProcessAccess::state(process) = ProcessState::zombie;
+    if (autoreap) kept = reap_locked(process);
+    parent = ProcessAccess::parent(process);  // it may have died meanwhile
+  }
+  if (!parent) return;
+  if (signo != 0) {
+    const auto [code, value] = describe_exit(status);
+    constexpr std::uint64_t kTick = 1'000'000'000 / abi::kClockTicksPerSecond;
+    abi::SigInfo info =
+        abi::SigInfo::child(code, static_cast<std::int32_t>(process.pid()), uid, value, usage.user_ns / kTick, usage.system_ns / kTick);
+    info.signo = signo;
+    (void)send_signal(*parent, info);
+  }
+  ProcessAccess::child_wait(*parent).wake_all();
+}
+
+// The last thread has left the list: everything the process owned goes.
+void finish_process(Task& task, Process& process, std::int32_t status) {
+  process.timers().cancel_all();
+  const std::uint32_t uid = task.credentials().ruid;
+  Usage usage = process.usage();
+  if (const RefPtr<AddressSpace> mm = process.mm()) usage.max_rss = mm->usage().peak_resident;
+  task.set_user_space(nullptr);
+  ProcessAccess::set_mm(process, nullptr);
+  TaskAccess::mm(task) = RefPtr<AddressSpace>();
+  process.set_executable(nullptr);
+  finish_vfork(task);
+  Bereaved bereaved;
+  give_children_away(process, bereaved);
+  for (const Ref<Process>& child : bereaved.death_signals)
+    (void)send_signal(*child, abi::SigInfo::from_sender(child->parent_death_signal.load(), abi::kSiUser,
+                                                         static_cast<std::int32_t>(process.pid()), uid));
+  if (bereaved.reaper && bereaved.reaper_has_zombies) {
+    (void)send_signal(*bereaved.reaper, abi::SigInfo::from_kernel(abi::kSigChld));
+    ProcessAccess::child_wait(*bereaved.reaper).wake_all();
+  }
+  release_orphaned_group(process);
+  become_zombie(process, status, usage, uid);
+  if (process.pid() == kInitPid) {
+    const InitExitHook hook = init_exit_hook.load();
+    if (hook != nullptr) hook(status);
+  }
+}
+
+// Takes the task out of its process. True if it was the last thread.
+bool leave_process(Task& task, Process& process, std::int32_t own_status, std::int32_t& process_status) {
+  bool last = false;
+  bool all_stopped = false;
+  int stop_signal = 0;
+  {
+    const LockGuard guard(process.signal_lock());
+    task.ListNode<TaskListTag>::unlink();
+    TaskAccess::exited(task) = true;
+    TaskAccess::pending(task).clear();
+    all_stopped = leave_group_stop_locked(task);
+    stop_signal = ProcessAccess::group_stop_signal(process);
+    Usage ended;
+    ended.user_ns = task.run_time_ns();
+    ProcessAccess::ended_usage(process).add(ended);
+    std::int32_t& requested = ProcessAccess::requested_status(process);
+    if (!process.is_exiting() && task.tid() == process.pid()) requested = own_status;
+    last = ProcessAccess::tasks(process).empty();
+    process_status = requested;
+    if (last) ProcessAccess::exiting(process).store(true, std::memory_order_release);
+    ProcessAccess::thread_count(process).fetch_sub(1, std::memory_order_acq_rel);
+  }
+  if (!last && all_stopped) report_stopped(process, stop_signal);
+  if (!last) ProcessAccess::thread_ended(process).wake_all();
+  return last;
+}
+
+void drop_id(Task& task) {
+  RefPtr<Task> kept;
+  const LockGuard guard(tree_lock);
+  IdSlot* slot = id_table().find(task.tid());
+  KASSERT(slot != nullptr);
+  if (slot->task.get() == &task) kept = std::exchange(slot->task, RefPtr<Task>());
+  id_table().drop_use(task.tid());
+}
+
+void finish_task(Task& task, std::int32_t own_status) {
+  TaskAccess::dying(task).store(true, std::memory_order_release);
+  Process& process = task.process();
+  // A thread that others may join or whose locks they wait for tells them while it still has its memory.
+  futex_on_exit(task);
+  task.set_files(nullptr);
+  task.set_fs(nullptr);
+  // A signal of the process that only this thread could take goes to the others.
+  task.pass_signals_on();
+  std::int32_t process_status = 0;
+  const bool last = leave_process(task, process, own_status, process_status);
+  if (last) {
+    finish_process(task, process, process_status);
+  } else {
+    task.set_user_space(nullptr);
+    TaskAccess::mm(task) = RefPtr<AddressSpace>();
+    finish_vfork(task);
+  }
+  drop_id(task);
+  note_task_ended();
+}
+
+}  // namespace
+
+void set_init_exit_hook(InitExitHook hook) { init_exit_hook.store(hook); }
+
+void finish_vfork(Task& task) {
+  const RefPtr<Completion> done = std::exchange(TaskAccess::vfork_done(task), RefPtr<Completion>());
+  if (done) done->complete();
+}
+
+void exit_one_thread(Task& task, std::int32_t code) {
+  finish_task(task, abi::wait_exited(code));
+  exit_thread();
+}
+
+void exit_whole_process(Task& task, std::int32_t code) {
+  task.process().request_exit(abi::wait_exited(code));
+  exit_dying_task(task);
+}
+
+void exit_dying_task(Task& task) {
+  finish_task(task, abi::wait_signaled(abi::kSigKill, false));
+  exit_thread();
+}
+
+Result<> become_only_thread(Task& task) {
+  Process& process = task.process();
+  {
+    const LockGuard guard(process.signal_lock());
+    if (process.is_exiting() || ProcessAccess::exec_task(process)) return Errno::again;
+    if (process.thread_count() > 1) ProcessAccess::exec_task(process) = RefPtr<Task>(&task);
+  }
+  if (process.thread_count() > 1) {
+    process.kill_other_threads(&task);
+    const Task::KillableSection killable(task);
+    (void)ProcessAccess::thread_ended(process).wait(
+        [&] { return process.thread_count() == 1 || task.is_dying(); });
+    RefPtr<Task> self;
+    const LockGuard guard(process.signal_lock());
+    std::swap(self, ProcessAccess::exec_task(process));
+    if (task.is_dying()) return Errno::again;
+  }
+  if (task.tid() == process.pid()) return {};
+  // The leader has ended; its number is the process's and becomes this thread's.
+  RefPtr<Task> kept;
+  const LockGuard guard(tree_lock);
+  IdSlot* old_slot = id_table().find(task.tid());
+  IdSlot* new_slot = id_table().find(process.pid());
+  KASSERT(old_slot != nullptr && new_slot != nullptr);
+  kept = std::exchange(new_slot->task, std::exchange(old_slot->task, RefPtr<Task>()));
+  id_table().add_use(process.pid());
+  id_table().drop_use(task.tid());
+  TaskAccess::set_tid(task, process.pid());
+  return {};
+}
+
+// --- wait ---
+
+namespace {
+
+bool matches(const Process& child, const WaitRequest& request) REQUIRES(tree_lock) {
+  if (request.kind == abi::kPPid && child.pid() != request.id) return false;
+  if (request.kind == abi::kPPgid && child.group() != request.id) return false;
+  return true;
+}
+
+bool wants_clone_kind(int exit_signal, std::uint32_t options) {
+  if ((options & static_cast<std::uint32_t>(abi::kWAll)) != 0) return true;
+  return (exit_signal != abi::kSigChld) == ((options & abi::kWClone) != 0);
+}
+
+// Looks once through the children. `any` tells whether there is one to wait for.
+std::optional<WaitOutcome> look(Process& parent, const WaitRequest& request, bool& any, RefPtr<Process>& reaped) EXCLUDES(tree_lock) {
+  const auto wants = [&request](std::int32_t option) { return (request.options & static_cast<std::uint32_t>(option)) != 0; };
+  any = false;
+  const LockGuard guard(tree_lock);
+  auto& children = ProcessAccess::children(parent);
+  for (Process* child = children.front(); child != nullptr; child = children.next(*child)) {
+    if (!matches(*child, request) || !wants_clone_kind(ProcessAccess::exit_signal(*child), request.options)) continue;
+    any = true;
+    WaitOutcome outcome{.pid = child->pid(), .uid = 0, .status = 0, .usage = ProcessAccess::final_usage(*child)};
+    if (ProcessAccess::state(*child) == ProcessState::zombie) {
+      if (!wants(abi::kWExited)) continue;
+      outcome.status = ProcessAccess::exit_status(*child);
+      outcome.uid = child->exit_uid();
+      if (!wants(abi::kWNoWait)) {
+        Usage& total = ProcessAccess::children_usage(parent);
+        total.add(outcome.usage);
+        total.add(ProcessAccess::children_usage(*child));
+        reaped = reap_locked(*child);
+      }
+      return outcome;
+    }
+    if (wants(abi::kWStopped) && ProcessAccess::stop_report(*child) != 0) {
+      outcome.status = abi::wait_stopped(ProcessAccess::stop_report(*child));
+      if (!wants(abi::kWNoWait)) ProcessAccess::stop_report(*child) = 0;
+      return outcome;
+    }
+    if (wants(abi::kWContinued) && ProcessAccess::continue_report(*child)) {
+      outcome.status = abi::kWaitContinued;
+      if (!wants(abi::kWNoWait)) ProcessAccess::continue_report(*child) = false;
+      return outcome;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::optional<WaitOutcome>> wait_for_child(Task& task, const WaitRequest& request) {
+  Process& self = task.process();
+  std::optional<WaitOutcome> outcome;
+  RefPtr<Process> reaped;
+  bool any = false;
+  const auto ready = [&] {
+    outcome = look(self, request, any, reaped);
+    return outcome.has_value() || !any;
+  };
+  if ((request.options & static_cast<std::uint32_t>(abi::kWNoHang)) != 0) {
+    (void)ready();
+  } else {
+    TRY(ProcessAccess::child_wait(self).wait(ready));
+  }
+  if (!outcome && !any) return Errno::child;
+  return outcome;
+}
+
+}  // namespace kernel

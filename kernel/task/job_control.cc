@@ -1,0 +1,128 @@
+#include "kernel/task/job_control.h"
+
+#include "kernel/task/access.h"
+#include "kernel/task/pid.h"
+
+namespace kernel {
+
+bool is_orphaned_group(Pid group, const Process* ignoring) {
+  std::int32_t id = 0;
+  while (IdSlot* slot = id_table().next(id)) {
+    Process* process = slot->process.get();
+    if (process == nullptr || process == ignoring || process->group() != group) continue;
+    if (ProcessAccess::state(*process) != ProcessState::alive) continue;
+    Process* parent = ProcessAccess::parent(*process).get();
+    if (parent == nullptr) continue;
+    if (parent->group() != group && parent->session() == process->session()) return false;
+  }
+  return true;
+}
+
+void begin_group_stop(Task& task, int signo) {
+  Process& process = task.process();
+  if (signo != abi::kSigStop) {
+    const LockGuard guard(tree_lock);
+    if (is_orphaned_group(process.group(), nullptr)) return;
+  }
+  Vec<Ref<Task>> others;
+  {
+    Result<Vec<Ref<Task>>> all = process.threads();
+    if (all.ok()) others = std::move(all).release();
+  }
+  {
+    const LockGuard guard(process.signal_lock());
+    if (process.is_exiting() || ProcessAccess::group_stop_signal(process) != 0) return;
+    // SIGCONT may have come since the stop signal was taken: nothing tells the two orders apart for the sender, as on Linux.
+    ProcessAccess::set_group_stop_signal(process, signo);
+    std::uint32_t& waiting_for = ProcessAccess::stop_waiting_for(process);
+    waiting_for = 0;
+    auto& tasks = ProcessAccess::tasks(process);
+    for (Task* other = tasks.front(); other != nullptr; other = tasks.next(*other)) {
+      TaskAccess::stop_counted(*other) = true;
+      other->set_work(frame::kWorkSignal);
+      ++waiting_for;
+    }
+  }
+  for (const Ref<Task>& other : others) {
+    if (other.get() == &task) continue;
+    other->notify(frame::kWorkSignal);
+    other->unpark();
+  }
+}
+
+bool must_stop(const Task& task) { return task.process().is_stopping(); }
+
+bool leave_group_stop_locked(Task& task) {
+  if (!TaskAccess::stop_counted(task)) return false;
+  TaskAccess::stop_counted(task) = false;
+  Process& process = task.process();
+  std::uint32_t& waiting_for = ProcessAccess::stop_waiting_for(process);
+  KASSERT(waiting_for != 0);
+  if (--waiting_for != 0) return false;
+  ProcessAccess::stopped(process).store(true, std::memory_order_release);
+  return true;
+}
+
+void stop_here(Task& task) {
+  Process& process = task.process();
+  bool last = false;
+  int signo = 0;
+  {
+    const LockGuard guard(process.signal_lock());
+    signo = ProcessAccess::group_stop_signal(process);
+    if (signo == 0) return;
+    last = leave_group_stop_locked(task);
+  }
+  if (last) report_stopped(process, signo);
+  const Task::KillableSection killable(task);
+  (void)ProcessAccess::stop_queue(process).wait([&task] { return task.is_dying() || !must_stop(task); });
+}
+
+bool resume_process_locked(Process& process) {
+  if (ProcessAccess::group_stop_signal(process) == 0) return false;
+  const bool was_stopped = ProcessAccess::stopped(process).exchange(false);
+  ProcessAccess::set_group_stop_signal(process, 0);
+  ProcessAccess::stop_waiting_for(process) = 0;
+  auto& tasks = ProcessAccess::tasks(process);
+  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) TaskAccess::stop_counted(*task) = false;
+  ProcessAccess::stop_queue(process).wake_all();
+  return was_stopped;
+}
+
+namespace {
+// Tells the parent by SIGCHLD (unless SA_NOCLDSTOP) and by waking its wait().
+void tell_parent(Process& process, std::int32_t code, std::int32_t status) {
+  const RefPtr<Process> parent = process.parent();
+  if (!parent) return;
+  const abi::SigAction action = parent->handlers()->get(abi::kSigChld);
+  if (action.handler != abi::kSigIgn && (action.flags & abi::kSaNoCldStop) == 0) {
+    const RefPtr<Task> any = process.any_thread();
+    const std::uint32_t uid = any ? any->credentials_ref()->ruid : 0;
+    const Usage usage = process.usage();
+    constexpr std::uint64_t kTick = 1'000'000'000 / abi::kClockTicksPerSecond;
+    (void)send_signal(*parent, abi::SigInfo::child(code, static_cast<std::int32_t>(process.pid()), uid, status, usage.user_ns / kTick,
+                                                    usage.system_ns / kTick));
+  }
+  ProcessAccess::child_wait(*parent).wake_all();
+}
+}  // namespace
+
+void report_stopped(Process& process, int signo) {
+  {
+    const LockGuard guard(tree_lock);
+    ProcessAccess::stop_report(process) = signo;
+    ProcessAccess::continue_report(process) = false;
+  }
+  tell_parent(process, abi::kCldStopped, signo);
+}
+
+void report_continued(Process& process) {
+  {
+    const LockGuard guard(tree_lock);
+    ProcessAccess::stop_report(process) = 0;
+    ProcessAccess::continue_report(process) = true;
+  }
+  tell_parent(process, abi::kCldContinued, abi::kSigCont);
+}
+
+}  // namespace kernel

@@ -1,0 +1,287 @@
+#include "kernel/task/signal.h"
+
+#include <bit>
+#include <utility>
+
+#include "kernel/task/access.h"
+#include "kernel/task/job_control.h"
+#include "kernel/task/process.h"
+#include "kernel/task/task.h"
+
+namespace kernel {
+
+DefaultAction default_action(int signo) {
+  switch (signo) {
+    case abi::kSigChld:
+    case abi::kSigUrg:
+    case abi::kSigWinch:
+      return DefaultAction::ignore;
+    case abi::kSigCont:
+      return DefaultAction::resume;
+    case abi::kSigStop:
+    case abi::kSigTstp:
+    case abi::kSigTtin:
+    case abi::kSigTtou:
+      return DefaultAction::stop;
+    case abi::kSigQuit:
+    case abi::kSigIll:
+    case abi::kSigTrap:
+    case abi::kSigAbrt:
+    case abi::kSigBus:
+    case abi::kSigFpe:
+    case abi::kSigSegv:
+    case abi::kSigXcpu:
+    case abi::kSigXfsz:
+    case abi::kSigSys:
+      return DefaultAction::core;
+    default:
+      return DefaultAction::terminate;
+  }
+}
+
+// --- SignalHandlers ---
+
+namespace {
+constexpr std::size_t slot_of(int signo) { return static_cast<std::size_t>(signo - 1); }
+bool is_ignored(const abi::SigAction& action, int signo) {
+  if (action.handler == abi::kSigIgn) return true;
+  if (action.handler != abi::kSigDfl) return false;
+  const DefaultAction fallback = default_action(signo);
+  return fallback == DefaultAction::ignore || fallback == DefaultAction::resume;
+}
+}  // namespace
+
+abi::SigAction SignalHandlers::get(int signo) const {
+  const LockGuard guard(lock_);
+  return actions_[slot_of(signo)];
+}
+
+abi::SigAction SignalHandlers::exchange(int signo, const abi::SigAction& action) {
+  const LockGuard guard(lock_);
+  return std::exchange(actions_[slot_of(signo)], action);
+}
+
+abi::SigAction SignalHandlers::take_for_delivery(int signo) {
+  const LockGuard guard(lock_);
+  abi::SigAction& action = actions_[slot_of(signo)];
+  const abi::SigAction taken = action;
+  if (taken.handler > abi::kSigIgn && (taken.flags & abi::kSaResetHand) != 0) action.handler = abi::kSigDfl;
+  return taken;
+}
+
+bool SignalHandlers::ignores(int signo) const {
+  const LockGuard guard(lock_);
+  return is_ignored(actions_[slot_of(signo)], signo);
+}
+
+Result<Ref<SignalHandlers>> SignalHandlers::copy(bool reset) const {
+  Ref<SignalHandlers> fresh = TRY(make_ref<SignalHandlers>());
+  std::array<abi::SigAction, abi::kSigMax> actions{};
+  {
+    const LockGuard guard(lock_);
+    actions = actions_;
+  }
+  if (reset)
+    for (abi::SigAction& action : actions) action = {.handler = action.handler == abi::kSigIgn ? abi::kSigIgn : abi::kSigDfl, .flags = 0, .restorer = 0, .mask = 0};
+  const LockGuard guard(fresh->lock_);
+  fresh->actions_ = actions;
+  return fresh;
+}
+
+SignalSet SignalHandlers::caught() const {
+  const LockGuard guard(lock_);
+  SignalSet set = 0;
+  for (int signo = 1; signo <= abi::kSigMax; ++signo)
+    if (actions_[slot_of(signo)].handler > abi::kSigIgn) set |= signal_bit(signo);
+  return set;
+}
+
+SignalSet SignalHandlers::ignored() const {
+  const LockGuard guard(lock_);
+  SignalSet set = 0;
+  for (int signo = 1; signo <= abi::kSigMax; ++signo)
+    if (actions_[slot_of(signo)].handler == abi::kSigIgn) set |= signal_bit(signo);
+  return set;
+}
+
+// --- PendingSignals ---
+
+bool PendingSignals::add(const abi::SigInfo& info, Own<QueuedSignal>& node) {
+  const SignalSet bit = signal_bit(info.signo);
+  const bool was_pending = (set() & bit) != 0;
+  if (was_pending && info.signo < abi::kSigRtMin) return false;
+  if (node) {
+    node->info = info;
+    queue_.push_back(*node);
+    ++queued_;
+    (void)node.leak();  // the queue owns it until take() or remove()
+  }
+  set_.fetch_or(bit, std::memory_order_acq_rel);
+  return true;
+}
+
+std::optional<abi::SigInfo> PendingSignals::take(SignalSet from) {
+  SignalSet candidates = set() & from;
+  if (candidates == 0) return std::nullopt;
+  if ((candidates & kSynchronous) != 0) candidates &= kSynchronous;
+  const int signo = std::countr_zero(candidates) + 1;
+  std::optional<abi::SigInfo> result;
+  bool more = false;
+  QueuedSignal* next = nullptr;
+  for (QueuedSignal* node = queue_.front(); node != nullptr; node = next) {
+    next = queue_.next(*node);
+    if (node->info.signo != signo) continue;
+    if (result) {
+      more = true;
+      break;
+    }
+    result = node->info;
+    decltype(queue_)::remove(*node);
+    --queued_;
+    const auto owned = Own<QueuedSignal>::adopt(node, {.size = sizeof(QueuedSignal), .align = alignof(QueuedSignal)});
+  }
+  if (!more) set_.fetch_and(~signal_bit(signo), std::memory_order_acq_rel);
+  if (!result) result = abi::SigInfo::from_sender(signo, abi::kSiUser, 0, 0);  // it was queued when memory was short
+  return result;
+}
+
+void PendingSignals::remove(SignalSet which) {
+  if ((set() & which) == 0) return;
+  set_.fetch_and(~which, std::memory_order_acq_rel);
+  QueuedSignal* next = nullptr;
+  for (QueuedSignal* node = queue_.front(); node != nullptr; node = next) {
+    next = queue_.next(*node);
+    if ((signal_bit(node->info.signo) & which) == 0) continue;
+    decltype(queue_)::remove(*node);
+    --queued_;
+    const auto owned = Own<QueuedSignal>::adopt(node, {.size = sizeof(QueuedSignal), .align = alignof(QueuedSignal)});
+  }
+}
+
+// --- Sending ---
+
+namespace {
+
+// What is left to do once the signal lock is released.
+struct AfterSend {
+  RefPtr<Task> wake;
+  bool continued = false;  // tell the parent
+  bool kill = false;
+};
+
+// Stop signals and SIGCONT cancel each other when they are generated, whatever their disposition.
+void cancel_opposites(Process& process, int signo, AfterSend& after) REQUIRES(process.signal_lock()) {
+  SignalSet remove = 0;
+  if (signo == abi::kSigCont) remove = kStopSignals;
+  if ((signal_bit(signo) & kStopSignals) != 0) remove = signal_bit(abi::kSigCont);
+  if (remove == 0) return;
+  ProcessAccess::pending(process).remove(remove);
+  auto& tasks = ProcessAccess::tasks(process);
+  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) TaskAccess::pending(*task).remove(remove);
+  if (signo == abi::kSigCont) after.continued = resume_process_locked(process);
+}
+
+// The thread that shall take a signal of the process: one that does not block it, the first by preference.
+Task* choose_target(Process& process, int signo) REQUIRES(process.signal_lock()) {
+  auto& tasks = ProcessAccess::tasks(process);
+  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task))
+    if ((task->signal_mask() & signal_bit(signo)) == 0 && !task->is_dying()) return task;
+  return nullptr;
+}
+
+Result<> queue_signal(Process& process, Task* only, const abi::SigInfo& info, AfterSend& after) EXCLUDES(process.signal_lock()) {
+  Own<QueuedSignal> node;
+  if (info.signo != abi::kSigKill) {
+    Result<Own<QueuedSignal>> made = make_own<QueuedSignal>();
+    if (made.ok()) node = std::move(made).release();
+  }
+  const std::uint64_t limit = process.rlimit_current(abi::Rlimit::sigpending);
+  const LockGuard guard(process.signal_lock());
+  if (process.is_exiting() || (only != nullptr && TaskAccess::exited(*only))) return {};
+  cancel_opposites(process, info.signo, after);
+  if (info.signo == abi::kSigKill) {
+    after.kill = true;
+    return {};
+  }
+  Task* target = only != nullptr ? only : choose_target(process, info.signo);
+  const bool blocked = target == nullptr || (target->signal_mask() & signal_bit(info.signo)) != 0;
+  if (!blocked && process.handlers()->ignores(info.signo)) return {};
+  PendingSignals& pending = only != nullptr ? TaskAccess::pending(*only) : ProcessAccess::pending(process);
+  if (info.signo >= abi::kSigRtMin && (pending.queued() >= limit || !node)) {
+    // kill() of a real-time signal still arrives, without its siginfo; queued ones are refused.
+    if (info.code != abi::kSiUser && info.code != abi::kSiKernel) return Errno::again;
+    node = Own<QueuedSignal>();
+  }
+  if (!pending.add(info, node)) return {};
+  process.signal_arrived().wake_all(1);
+  if (target != nullptr && !blocked) after.wake = RefPtr<Task>(target);
+  return {};
+}
+
+Result<> send(Process& process, Task* only, const abi::SigInfo& info) {
+  AfterSend after;
+  const Result<> result = queue_signal(process, only, info, after);
+  if (after.kill) process.request_exit(abi::wait_signaled(abi::kSigKill, false));
+  if (after.continued) report_continued(process);
+  if (after.wake) {
+    after.wake->notify(frame::kWorkSignal);
+    after.wake->unpark();
+  }
+  return result;
+}
+
+}  // namespace
+
+Result<> send_signal(Process& process, const abi::SigInfo& info) { return send(process, nullptr, info); }
+Result<> send_signal(Task& task, const abi::SigInfo& info) { return send(task.process(), &task, info); }
+
+Result<> send_signal_to_group(Pid group, const abi::SigInfo& info) {
+  const Vec<Ref<Process>> members = TRY(group_members(group));
+  bool found = false;
+  for (const Ref<Process>& member : members) {
+    if (member->state() != ProcessState::alive) continue;
+    found = true;
+    TRY(send_signal(*member, info));
+  }
+  return found ? Result<>() : Result<>(Errno::srch);
+}
+
+void force_signal(Task& task, const abi::SigInfo& info) {
+  Process& process = task.process();
+  const Ref<SignalHandlers> handlers = process.handlers();
+  const bool blocked = (task.signal_mask() & signal_bit(info.signo)) != 0;
+  if (blocked || handlers->get(info.signo).handler == abi::kSigIgn) {
+    abi::SigAction fallback{};
+    handlers->exchange(info.signo, fallback);
+    TaskAccess::mask(task).fetch_and(~signal_bit(info.signo), std::memory_order_acq_rel);
+  }
+  (void)send_signal(task, info);  // standard signals are never refused
+  task.set_work(frame::kWorkSignal);
+}
+
+void raise_signal(Task& task, int signo) {
+  (void)send_signal(task, abi::SigInfo::from_sender(signo, abi::kSiUser, static_cast<std::int32_t>(task.process().pid()),
+                                                     task.credentials_ref()->ruid));
+}
+
+std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from) {
+  Process& process = task.process();
+  if (((task.pending().set() | process.pending_signals()) & from) == 0) return std::nullopt;
+  const LockGuard guard(process.signal_lock());
+  std::optional<abi::SigInfo> info = TaskAccess::pending(task).take(from);
+  if (!info) info = ProcessAccess::pending(process).take(from);
+  return info;
+}
+
+Result<> may_signal(const Task& sender, const Process& target, int signo) {
+  const Credentials& who = sender.credentials();
+  if (who.has(Capability::kill) || &sender.process() == &target) return {};
+  if (signo == abi::kSigCont && sender.process().session() == target.session()) return {};
+  const RefPtr<Task> any = target.any_thread();
+  if (!any) return {};  // a zombie: the signal has no effect
+  const Ref<const Credentials> theirs = any->credentials_ref();
+  const auto allowed = [&theirs](std::uint32_t uid) { return uid == theirs->ruid || uid == theirs->suid; };
+  return allowed(who.euid) || allowed(who.ruid) ? Result<>() : Result<>(Errno::perm);
+}
+
+}  // namespace kernel

@@ -1,0 +1,230 @@
+#include "kernel/task/signal_frame.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "kernel/frame/bytes.h"
+#include "kernel/frame/cpu.h"
+#include "kernel/frame/user.h"
+#include "kernel/mm/address_space.h"
+#include "kernel/task/access.h"
+
+namespace kernel {
+
+namespace {
+
+constexpr std::uint64_t kRedZone = 128;
+constexpr std::uint64_t kFxsaveSize = 512;
+constexpr std::uint64_t kXsaveHeaderOffset = 512, kXsaveMinimum = 576;
+constexpr std::uint64_t kXfeatureFpSse = 3;
+// Flags that a program may have set by sigreturn (FIX_EFLAGS of Linux): AC OF DF TF SF ZF AF PF CF RF.
+constexpr std::uint64_t kUserFlags = 0x40000 | 0x800 | 0x400 | 0x100 | 0x80 | 0x40 | 0x10 | 0x4 | 0x1 | 0x10000;
+constexpr std::uint64_t kFixedFlags = 0x202;  // reserved bit 1 and IF
+constexpr std::uint16_t kUserCs = 0x33, kUserSs = 0x2b;
+
+std::uint64_t state_image_size(std::uint64_t state_size) { return state_size + abi::kFpXstateMagic2Size; }
+
+void registers_out(abi::SigContext& context, const frame::TrapFrame& frame) {
+  context.r8 = frame.r8;
+  context.r9 = frame.r9;
+  context.r10 = frame.r10;
+  context.r11 = frame.r11;
+  context.r12 = frame.r12;
+  context.r13 = frame.r13;
+  context.r14 = frame.r14;
+  context.r15 = frame.r15;
+  context.rdi = frame.rdi;
+  context.rsi = frame.rsi;
+  context.rbp = frame.rbp;
+  context.rbx = frame.rbx;
+  context.rdx = frame.rdx;
+  context.rax = frame.rax;
+  context.rcx = frame.rcx;
+  context.rsp = frame.rsp;
+  context.rip = frame.rip;
+  context.rflags = frame.rflags;
+  context.cs = kUserCs;
+  context.ss = kUserSs;
+}
+
+void registers_in(frame::TrapFrame& frame, const abi::SigContext& context) {
+  frame.r8 = context.r8;
+  frame.r9 = context.r9;
+  frame.r10 = context.r10;
+  frame.r11 = context.r11;
+  frame.r12 = context.r12;
+  frame.r13 = context.r13;
+  frame.r14 = context.r14;
+  frame.r15 = context.r15;
+  frame.rdi = context.rdi;
+  frame.rsi = context.rsi;
+  frame.rbp = context.rbp;
+  frame.rbx = context.rbx;
+  frame.rdx = context.rdx;
+  frame.rax = context.rax;
+  frame.rcx = context.rcx;
+  frame.rsp = context.rsp;
+  frame.rip = context.rip;
+  frame.rflags = (frame.rflags & ~kUserFlags) | (context.rflags & kUserFlags) | kFixedFlags;
+  frame.orig_rax = ~std::uint64_t{0};  // no system call to restart
+}
+
+// The 48 software bytes that tell a handler (and sigreturn) that the image is an XSAVE area with a trailing magic.
+abi::FpxSwBytes software_bytes(std::uint64_t state_size) {
+  abi::FpxSwBytes bytes{};
+  bytes.magic1 = abi::kFpXstateMagic1;
+  bytes.extended_size = static_cast<std::uint32_t>(state_image_size(state_size));
+  bytes.xfeatures = frame::xfrm();
+  bytes.xstate_size = static_cast<std::uint32_t>(state_size);
+  return bytes;
+}
+
+Result<> store_state(Task& task, std::uint64_t address) {
+  save_user_state();
+  const std::span<std::byte> area = task.xsave_area();
+  store_bytes(area, abi::kFpxSwOffset, software_bytes(area.size()));
+  // Linux always claims x87 and SSE, whose bytes are there even in their initial configuration.
+  store_bytes(area, kXsaveHeaderOffset, load_bytes<std::uint64_t>(area, kXsaveHeaderOffset) | kXfeatureFpSse);
+  TRY(frame::copy_to_user(address, area));
+  const std::uint32_t magic2 = abi::kFpXstateMagic2;
+  TRY(UserPtr<std::uint32_t>(address + area.size()).store(magic2));
+  return {};
+}
+
+// The vector state from a signal frame into the task's area. Absent or short images are allowed, as on Linux.
+Result<> load_state(Task& task, std::uint64_t address) {
+  save_user_state();
+  const std::span<std::byte> area = task.xsave_area();
+  if (address == 0) {
+    frame::xsave_make_initial(area);
+    return {};
+  }
+  if (!is_aligned(address, 64)) return Errno::fault;
+  const abi::FpxSwBytes bytes = TRY(UserPtr<abi::FpxSwBytes>(address + abi::kFpxSwOffset).load());
+  bool extended = bytes.magic1 == abi::kFpXstateMagic1 && bytes.xstate_size >= kXsaveMinimum && bytes.xstate_size <= area.size() &&
+                  bytes.xstate_size <= bytes.extended_size;
+  if (extended) extended = TRY(UserPtr<std::uint32_t>(address + bytes.xstate_size).load()) == abi::kFpXstateMagic2;
+  const std::size_t size = extended ? bytes.xstate_size : kFxsaveSize;
+  frame::xsave_make_initial(area);
+  if (!frame::copy_from_user(area.first(size), address).ok()) {
+    frame::xsave_make_initial(area);  // never half of one state and half of another
+    return Errno::fault;
+  }
+  if (extended) {
+    // Components that the frame did not claim to hold come back in their initial configuration.
+    const std::uint64_t present = load_bytes<std::uint64_t>(area, kXsaveHeaderOffset) & bytes.xfeatures;
+    store_bytes(area, kXsaveHeaderOffset, present);
+  } else {
+    store_bytes(area, kXsaveHeaderOffset, kXfeatureFpSse);
+  }
+  frame::xsave_sanitise(area);
+  return {};
+}
+
+}  // namespace
+
+bool on_altstack(const abi::StackT& altstack, std::uint64_t sp) {
+  if ((static_cast<std::uint32_t>(altstack.flags) & abi::kSsAutoDisarm) != 0) return false;
+  return altstack.size != 0 && sp > altstack.sp && sp - altstack.sp <= altstack.size;
+}
+
+std::int32_t altstack_flags(const abi::StackT& altstack, std::uint64_t sp) {
+  if (altstack.size == 0) return abi::kSsDisable;
+  return on_altstack(altstack, sp) ? abi::kSsOnStack : 0;
+}
+
+std::uint64_t max_frame_size(std::uint64_t state_size) {
+  // Frame, image, alignment of both (64 + 16), the return address slot; Linux rounds in the same way.
+  return round_up(sizeof(abi::RtSigFrame) + state_image_size(state_size) + 64 + 16, 16);
+}
+
+std::optional<FramePlacement> place_frame(std::uint64_t sp, std::uint64_t state_size) {
+  const std::uint64_t image = state_image_size(state_size);
+  if (sp < image + sizeof(abi::RtSigFrame) + 256) return std::nullopt;
+  const std::uint64_t state = round_down(sp - image, 64);
+  const std::uint64_t frame = round_down(state - sizeof(abi::RtSigFrame), 16) - 8;
+  return FramePlacement{.frame = frame, .state = state};
+}
+
+Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAction& action, const abi::SigInfo& info,
+                           SignalSet return_mask) {
+  frame.mark_full();
+  if (const std::optional<std::uint64_t> original = task.mm().original_rip(frame.rip)) frame.rip = *original;
+
+  std::uint64_t sp = frame.rsp - kRedZone;
+  const bool nested = on_altstack(task.altstack, frame.rsp);
+  bool entering = false;
+  if ((action.flags & abi::kSaOnStack) != 0 && task.altstack.size != 0 && !nested) {
+    sp = task.altstack.sp + task.altstack.size;
+    entering = true;
+  }
+  const std::uint64_t state_size = task.xsave_area().size();
+  const std::optional<FramePlacement> place = place_frame(sp, state_size);
+  if (!place) return Errno::fault;
+  if ((entering || nested) && place->frame < task.altstack.sp) return Errno::fault;  // the alternate stack is too small
+
+  abi::RtSigFrame content{};
+  if ((action.flags & abi::kSaRestorer) == 0) return Errno::fault;  // x86-64 has no other way back
+  content.pretcode = action.restorer;
+  content.uc.flags = abi::kUcFpXstate | abi::kUcSigContextSs | abi::kUcStrictRestoreSs;
+  content.uc.stack = task.altstack;
+  content.uc.stack.flags = altstack_flags(task.altstack, frame.rsp) |
+                           static_cast<std::int32_t>(static_cast<std::uint32_t>(task.altstack.flags) & abi::kSsAutoDisarm);
+  registers_out(content.uc.mcontext, frame);
+  content.uc.mcontext.err = task.fault_error;
+  content.uc.mcontext.trapno = task.fault_vector;
+  content.uc.mcontext.cr2 = task.fault_address;
+  content.uc.mcontext.oldmask = return_mask;
+  content.uc.mcontext.fpstate = place->state;
+  content.uc.sigmask = return_mask;
+  content.info = info;
+  TRY(store_state(task, place->state));
+  TRY(UserPtr<abi::RtSigFrame>(place->frame).store(content));
+
+  // Handlers start with initial vector state.
+  frame::xsave_make_initial(task.xsave_area());
+  frame.rdi = static_cast<std::uint64_t>(info.signo);
+  frame.rsi = place->frame + offsetof(abi::RtSigFrame, info);
+  frame.rdx = place->frame + offsetof(abi::RtSigFrame, uc);
+  frame.rax = 0;  // no vector arguments, for handlers declared without a prototype
+  frame.rip = action.handler;
+  frame.rsp = place->frame;
+  frame.rflags &= ~(std::uint64_t{0x400} | 0x100 | 0x10000);  // DF TF RF
+  frame.orig_rax = ~std::uint64_t{0};
+  if ((static_cast<std::uint32_t>(task.altstack.flags) & abi::kSsAutoDisarm) != 0) {
+    task.altstack = {.sp = 0, .flags = abi::kSsDisable, .reserved = 0, .size = 0};
+  }
+  SignalSet mask = task.signal_mask() | action.mask;
+  if ((action.flags & abi::kSaNoDefer) == 0) mask |= signal_bit(info.signo);
+  task.set_signal_mask(mask);
+  return {};
+}
+
+Result<> pop_signal_frame(Task& task, frame::TrapFrame& frame) {
+  // RSP points behind pretcode: the handler's `ret` popped it.
+  const std::uint64_t base = frame.rsp - sizeof(std::uint64_t);
+  const abi::UContext context = TRY(UserPtr<abi::UContext>(base + offsetof(abi::RtSigFrame, uc)).load());
+  // A RIP outside the user window would fault in the kernel's name or hit the host: refuse it here.
+  if (context.mcontext.rip < frame::user_window_begin() || context.mcontext.rip >= frame::user_window_end()) return Errno::fault;
+  TRY(load_state(task, context.mcontext.fpstate));
+  frame.mark_full();
+  registers_in(frame, context.mcontext);
+  // As Linux: a bad stack setting in the frame is ignored.
+  const auto flags = static_cast<std::uint32_t>(context.stack.flags);
+  const std::uint32_t mode = flags & ~abi::kSsAutoDisarm;
+  if (!on_altstack(task.altstack, frame.rsp)) {
+    if (mode == static_cast<std::uint32_t>(abi::kSsDisable)) {
+      task.altstack = {.sp = 0, .flags = abi::kSsDisable, .reserved = 0, .size = 0};
+    } else if (mode <= 1 && context.stack.size >= abi::kMinSigStackSize) {
+      task.altstack = {.sp = context.stack.sp,
+                       .flags = static_cast<std::int32_t>(flags & abi::kSsAutoDisarm),
+                       .reserved = 0,
+                       .size = context.stack.size};
+    }
+  }
+  task.set_signal_mask(context.sigmask);
+  return {};
+}
+
+}  // namespace kernel

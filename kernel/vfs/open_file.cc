@@ -1,0 +1,114 @@
+#include "kernel/vfs/open_file.h"
+
+#include "abi/fs.h"
+#include "kernel/vfs/file_lock.h"
+
+namespace kernel {
+
+OpenFile::OpenFile(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t flags)
+    : flags_(flags), dentry_(std::move(dentry)), inode_(std::move(inode)) {}
+
+OpenFile::~OpenFile() = default;
+
+Result<std::size_t> OpenFile::read(IoSink&) { return Errno::inval; }
+Result<std::size_t> OpenFile::write(IoSource&) { return Errno::inval; }
+Result<std::size_t> OpenFile::read_at(IoSink&, std::uint64_t) { return Errno::spipe; }
+Result<std::size_t> OpenFile::write_at(IoSource&, std::uint64_t) { return Errno::spipe; }
+Result<FileOffset> OpenFile::seek(FileOffset, std::uint32_t) { return Errno::spipe; }
+Result<std::uint64_t> OpenFile::ioctl(Task&, std::uint32_t, std::uint64_t) { return Errno::notty; }
+Result<> OpenFile::sync(bool) { return Errno::inval; }
+Result<> OpenFile::truncate(std::uint64_t) { return Errno::inval; }
+Result<> OpenFile::allocate(std::uint32_t, std::uint64_t, std::uint64_t) {
+  if (!inode_ || inode_->type() == FileType::fifo) return Errno::spipe;
+  return inode_->is_directory() ? Errno::isdir : Errno::nodev;
+}
+Result<> OpenFile::read_directory(DirectorySink&) { return Errno::notdir; }
+Result<Ref<FileBacking>> OpenFile::mapping() { return Errno::nodev; }
+Result<Attributes> OpenFile::attributes() {
+  if (inode_) return inode_->attributes();
+  // An anonymous inode: Linux shows a file without a type, readable and writable by its owner.
+  Attributes none;
+  none.mode = 0600;
+  return none;
+}
+Result<> OpenFile::change_attributes(const AttributeChange& change) {
+  if (!inode_) return Errno::perm;
+  return inode_->change_attributes(change);
+}
+std::size_t OpenFile::describe(std::span<char>) { return 0; }
+Result<std::uint32_t> OpenFile::pipe_size() { return Errno::badf; }
+Result<std::uint32_t> OpenFile::set_pipe_size(std::uint32_t) { return Errno::badf; }
+
+bool OpenFile::may_read() const {
+  const std::uint32_t now = flags();
+  return (now & abi::kOPath) == 0 && (now & abi::kOAccMode) != abi::kOWrOnly && (now & abi::kOAccMode) != 3;
+}
+bool OpenFile::may_write() const {
+  const std::uint32_t now = flags();
+  return (now & abi::kOPath) == 0 && (now & abi::kOAccMode) != abi::kORdOnly && (now & abi::kOAccMode) != 3;
+}
+bool OpenFile::is_path_only() const { return (flags() & abi::kOPath) != 0; }
+bool OpenFile::is_nonblocking() const { return (flags() & abi::kONonBlock) != 0; }
+bool OpenFile::is_append() const { return (flags() & abi::kOAppend) != 0; }
+
+Result<> OpenFile::set_status_flags(std::uint32_t flags) {
+  std::uint32_t seen = flags_.load(std::memory_order_relaxed);
+  std::uint32_t wanted = 0;
+  do {
+    wanted = (seen & ~abi::kSettableFlags) | (flags & abi::kSettableFlags);
+  } while (!flags_.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel));
+  return on_flags_changed(wanted & abi::kSettableFlags);
+}
+
+bool OpenFile::add_close_observer(CloseObserver& observer) {
+  const LockGuard guard(observers_lock_);
+  if (is_closed()) return false;
+  observer.ref();
+  observers_.push_back(observer);
+  return true;
+}
+
+void OpenFile::remove_close_observer(CloseObserver& observer) {
+  {
+    const LockGuard guard(observers_lock_);
+    if (!observer.is_linked()) return;
+    observer.unlink();
+  }
+  observer.deref();
+}
+
+void OpenFile::drop_handle() {
+  if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  {
+    const LockGuard guard(observers_lock_);
+    closed_.store(true, std::memory_order_release);
+  }
+  for (;;) {
+    RefPtr<CloseObserver> observer;
+    {
+      const LockGuard guard(observers_lock_);
+      observer = RefPtr<CloseObserver>(observers_.pop_front());
+    }
+    if (!observer) break;
+    observer->deref();  // the list's reference
+    observer->on_file_closed(*this);
+  }
+  if (inode_)
+    if (const RefPtr<FileLocks> locks = inode_->file_locks_if_any()) locks->release_file(*this);
+  on_last_close();
+}
+
+void PositionLock::lock() {
+  std::uint32_t free = 0;
+  if (state_.compare_exchange_strong(free, 1, std::memory_order_acquire)) return;
+  // Uninterruptible: whoever holds it makes progress.
+  const Result<> waited =
+      queue_.wait([this] { return state_.exchange(2, std::memory_order_acquire) == 0; }, kNever, Interruptible::no);
+  KASSERT(waited.ok());
+}
+
+void PositionLock::unlock() {
+  if (state_.exchange(0, std::memory_order_release) == 2) queue_.wake_one();
+}
+
+}  // namespace kernel
