@@ -1,0 +1,66 @@
+// Numbers that assembly and C++ share; thread.h and state.h assert them.
+#ifndef EMULATOR_LAYOUT_H
+#define EMULATOR_LAYOUT_H
+
+// The arena of per-thread slots. A slot: [guard][Thread][leaf stack][level 0: guard, stack]...[level kLevels-1: guard, stack].
+#define SLOT_SHIFT 20
+#define SLOT_SIZE 0x100000
+#define THREAD_OFFSET 0x1000
+
+// Thread.
+#define T_HOST_FS 0
+#define T_HOST_GS 8
+#define T_IN_ENCLAVE 16
+#define T_LEAF_ACTIVE 20
+#define T_DEFERRED 24
+#define T_TCS 32
+#define T_LEAF_STACK 40
+#define T_RETURN_RIP 48
+#define T_RAX 56
+#define T_RCX 64
+#define T_RDX 72
+#define T_RBX 80
+#define T_RSP 88
+#define T_RBP 96
+#define T_RSI 104
+#define T_RDI 112
+#define T_R8 120
+#define T_R9 128
+#define T_R10 136
+#define T_R11 144
+#define T_FLAGS 152
+#define T_ENTRY_RIP 160
+#define T_ENTRY_FS 168
+#define T_ENTRY_GS 176
+#define T_ENTRY_SSA_GPR 184
+#define T_CSSA 192
+#define T_XFRM 200
+#define T_SSA 208
+
+// TcsState.
+#define TCS_ACTIVE 0
+#define TCS_CSSA 4
+#define TCS_THREAD 8
+#define TCS_ADDRESS 16
+#define TCS_AEP 24
+#define TCS_FS_BASE 32
+#define TCS_GS_BASE 40
+#define TCS_ENTRY 48
+#define TCS_COUNT_EENTER 56
+#define TCS_COUNT_EEXIT 64
+#define TCS_COUNT_FAST 72
+#define TCS_COUNT_ERESUME 80
+
+// sgx::SsaGpr.
+#define GPR_URSP 144
+#define GPR_URBP 152
+
+// sgx::EnclaveRun.
+#define RUN_TCS 0
+#define RUN_FUNCTION 8
+#define RUN_VECTOR 12
+#define RUN_ERROR 14
+#define RUN_ADDR 16
+#define RUN_HANDLER 24
+
+#endif  // EMULATOR_LAYOUT_H

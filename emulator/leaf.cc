@@ -1,0 +1,236 @@
+// The ENCLU leaves that work on pages, keys and reports (SDM 38.4). Operands that must be readable are read once, into a copy.
+#include <cstring>
+#include <initializer_list>
+
+#include "emulator/checks.h"
+#include "emulator/thread.h"
+
+namespace emulator {
+
+namespace {
+
+using sgx::PageType;
+using sgx::SgxError;
+
+constexpr u64 kPageMask = ~(kPage - 1);
+
+// An access by a leaf to [address, +size) of a page that must be regular, accepted and allow `needed`. The range lies in one page.
+Status check_access(const State& state, u64 address, u32 needed) {
+  const Entry entry = state.entry(address & kPageMask).load(std::memory_order_acquire);
+  CHECK_LEAF(access_present, (entry & kEntryAbsent) == 0, Status::pf(address));
+  CHECK_LEAF(access_epcm, (entry_wanted_pte(entry & ~Entry{kEntryAbsent}) & needed) == needed, Status::pf(address));
+  return {};
+}
+
+bool read_enclave(void* to, u64 address, u64 size) { return emulator_copy(to, reinterpret_cast<const void*>(address), size) == 0; }
+bool write_enclave(u64 address, const void* from, u64 size) {
+  return emulator_copy(reinterpret_cast<void*>(address), from, size) == 0;
+}
+
+// The SECINFO operand that EACCEPT, EACCEPTCOPY and EMODPE share.
+Status read_secinfo(const State& state, u64 address, sgx::Secinfo* secinfo) {
+  CHECK_LEAF(secinfo_aligned, address % sgx::kAlignSecinfo == 0, Status::gp());
+  CHECK_LEAF(secinfo_in_elrange, state.contains(address), Status::gp());
+  if (const Status status = check_access(state, address, sgx::kSecinfoR); !status.ok()) {
+    CHECK_LEAF(secinfo_access, false, status);
+  }
+  if (!read_enclave(secinfo, address, sizeof(*secinfo))) return Status::pf(address);
+  bool zero = (secinfo->flags & ~u64{kEntrySecinfo}) == 0;
+  u64 words[7];
+  std::memcpy(words, secinfo->reserved.data(), sizeof(words));
+  for (const u64 word : words) zero = zero && word == 0;
+  CHECK_LEAF(secinfo_reserved, zero, Status::gp());
+  return {};
+}
+
+constexpr Entry kSecinfoBits = kEntrySecinfo;
+
+// No thread that was inside when the page was changed is still there without having left (SDM 36.5.1).
+bool tracking_complete(const State& state, Entry entry) {
+  const u64 changed = entry >> kEntryEpochShift;
+  if (changed >= state.epoch.load(std::memory_order_acquire)) return false;
+  const u32 slots = state.tcs_slots.load(std::memory_order_acquire);
+  for (u32 slot = 1; slot < slots; ++slot) {
+    const TcsState& tcs = state.tcs[slot];
+    if (tcs.used && tcs.active.load(std::memory_order_acquire) != 0 && tcs.entry_epoch.load(std::memory_order_acquire) <= changed) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// The last pending page of a chunk was accepted: bring the page tables of the run up to date in one go. Correctness does not depend
+// on it (a fault does the same), only speed.
+void sync_when_chunk_is_done(State& state, u64 page) {
+  constexpr Entry kPendingPage = kEntryValid | sgx::kSecinfoPending;
+  const auto pending = [&](u64 address) {
+    return state.contains(address) && (state.entry(address).load(std::memory_order_relaxed) & kPendingPage) == kPendingPage;
+  };
+  if (pending(page + kPage) || (page > state.reserved_start && pending(page - kPage))) return;
+  const std::lock_guard guard(state.pte);
+  sync_run_locked(state, page);
+}
+
+Status check_combination(const sgx::Secinfo& secinfo) {
+  const PageType type = sgx::secinfo_type(secinfo.flags);
+  const bool pending = (secinfo.flags & sgx::kSecinfoPending) != 0;
+  const bool modified = (secinfo.flags & sgx::kSecinfoModified) != 0;
+  const bool changed_type = (type == PageType::tcs || type == PageType::trim) && !pending && modified;
+  CHECK_LEAF(eaccept_combination, type == PageType::reg || changed_type, Status::gp());
+  return {};
+}
+
+Status accept_tcs_page(State& state, u64 page, Entry entry) {
+  sgx::Tcs tcs;
+  if (!read_through(page, &tcs, sizeof(tcs))) return Status::pf(page);
+  bool zero = (tcs.flags & ~sgx::kTcsDbgOptIn) == 0;
+  for (const u8 byte : tcs.reserved) zero = zero && byte == 0;
+  CHECK_LEAF(eaccept_tcs_reserved, zero, Status::gp());
+  const bool fresh = (tcs.flags & sgx::kTcsDbgOptIn) == 0 && tcs.cssa < tcs.nssa && tcs.aep == 0 && tcs.state == 0;
+  CHECK_LEAF(eaccept_tcs_state, fresh, Status::gp());
+  load_tcs(state, page, tcs, entry_slot(entry));
+  return {};
+}
+
+}  // namespace
+
+u32 fault_error_code(const State& state, u64 address, bool write) {
+  u32 code = sgx::kPfUser | (write ? sgx::kPfWrite : 0);
+  if (!state.contains(address)) return code;
+  const Entry entry = state.entry(address & kPageMask).load(std::memory_order_acquire);
+  if ((entry & kEntryValid) != 0 && (entry & kEntryAbsent) == 0) code |= sgx::kPfPresent | sgx::kPfSgx;
+  return code;
+}
+
+Status leaf_eaccept(const LeafContext& context, u64 secinfo_at, u64 page) {
+  State& state = context.state;
+  CHECK_LEAF(enclu_sgx2, state.options.sgx2, Status::gp());
+  sgx::Secinfo secinfo;
+  if (const Status status = read_secinfo(state, secinfo_at, &secinfo); !status.ok()) return status;
+  CHECK_LEAF(eaccept_aligned, page % kPage == 0, Status::gp());
+  CHECK_LEAF(eaccept_in_elrange, state.contains(page), Status::gp());
+  if (const Status status = check_combination(secinfo); !status.ok()) return status;
+  std::atomic<Entry>& slot = state.entry(page);
+  Entry entry = slot.load(std::memory_order_acquire);
+  const PageType type = entry_type(entry);
+  const bool usable = (entry & kEntryValid) != 0 && (entry & kEntryAbsent) == 0 &&
+                      (type == PageType::reg || type == PageType::tcs || type == PageType::trim);
+  CHECK_LEAF(eaccept_valid, usable, Status::pf(page));
+  CHECK_LEAF(eaccept_match, (entry & kSecinfoBits) == secinfo.flags, Status::code(SgxError::page_attributes_mismatch));
+  const bool tracked_change = (entry & (sgx::kSecinfoModified | sgx::kSecinfoPr)) != 0;
+  CHECK_LEAF(eaccept_tracked, !tracked_change || tracking_complete(state, entry), Status::code(SgxError::not_tracked));
+  if (type == PageType::tcs && (entry & sgx::kSecinfoModified) != 0) {
+    if (const Status status = accept_tcs_page(state, page, entry); !status.ok()) return status;
+  }
+  const Entry accepted = entry & ~Entry{sgx::kSecinfoPending | sgx::kSecinfoModified | sgx::kSecinfoPr};
+  // Another processor was faster (two EACCEPTs of one page): what it left does not match any more.
+  while (!slot.compare_exchange_weak(entry, (accepted & ~kEntryPteMask) | (entry & kEntryPteMask), std::memory_order_acq_rel)) {
+    CHECK_LEAF(eaccept_match, (entry & kSecinfoBits) == secinfo.flags, Status::code(SgxError::page_attributes_mismatch));
+  }
+  ++context.tcs.counters.eaccept;
+  if ((secinfo.flags & sgx::kSecinfoPending) != 0) sync_when_chunk_is_done(state, page);
+  return {};
+}
+
+Status leaf_eacceptcopy(const LeafContext& context, u64 secinfo_at, u64 page, u64 source) {
+  State& state = context.state;
+  CHECK_LEAF(enclu_sgx2, state.options.sgx2, Status::gp());
+  sgx::Secinfo secinfo;
+  if (const Status status = read_secinfo(state, secinfo_at, &secinfo); !status.ok()) return status;
+  CHECK_LEAF(eacceptcopy_aligned, page % kPage == 0 && source % kPage == 0, Status::gp());
+  CHECK_LEAF(eacceptcopy_in_elrange, state.contains(page) && state.contains(source), Status::gp());
+  const u64 flags = secinfo.flags;
+  constexpr u64 kStateBits = sgx::kSecinfoPending | sgx::kSecinfoModified | sgx::kSecinfoPr;
+  const bool write_only = (flags & sgx::kSecinfoW) != 0 && (flags & sgx::kSecinfoR) == 0;
+  CHECK_LEAF(eacceptcopy_secinfo, sgx::secinfo_type(flags) == PageType::reg && (flags & kStateBits) == 0 && !write_only, Status::gp());
+  if (const Status status = check_access(state, source, sgx::kSecinfoR); !status.ok()) {
+    CHECK_LEAF(eacceptcopy_source, false, status);
+  }
+  std::atomic<Entry>& slot = state.entry(page);
+  Entry entry = slot.load(std::memory_order_acquire);
+  const bool valid = (entry & kEntryValid) != 0 && (entry & kEntryAbsent) == 0;
+  CHECK_LEAF(eacceptcopy_dest_valid, valid, Status::pf(page));
+  constexpr Entry kExpectedMask = sgx::kSecinfoPending | sgx::kSecinfoModified | kEntryTypeMask;
+  constexpr Entry kExpected = sgx::kSecinfoPending | (sgx::kSecinfoRegRw & kEntryTypeMask);
+  CHECK_LEAF(eacceptcopy_dest_pending, (entry & kExpectedMask) == kExpected, Status::code(SgxError::page_attributes_mismatch));
+  // The page is still out of everybody's reach, so nobody sees it half filled.
+  u8 content[kPage];
+  if (!read_enclave(content, source, kPage)) return Status::pf(source);
+  if (!write_through(page, content, kPage)) fatal("EACCEPTCOPY: the page cannot be written", page);
+  do {
+    CHECK_LEAF(eacceptcopy_dest_pending, (entry & kExpectedMask) == kExpected, Status::code(SgxError::page_attributes_mismatch));
+  } while (!slot.compare_exchange_weak(entry, (entry & ~Entry{sgx::kSecinfoPending | sgx::kSecinfoRwx}) | (flags & sgx::kSecinfoRwx),
+                                       std::memory_order_acq_rel));
+  ++context.tcs.counters.eacceptcopy;
+  sync_when_chunk_is_done(state, page);
+  return {};
+}
+
+Status leaf_emodpe(const LeafContext& context, u64 secinfo_at, u64 page) {
+  State& state = context.state;
+  CHECK_LEAF(enclu_sgx2, state.options.sgx2, Status::gp());
+  sgx::Secinfo secinfo;
+  if (const Status status = read_secinfo(state, secinfo_at, &secinfo); !status.ok()) return status;
+  CHECK_LEAF(emodpe_aligned, page % kPage == 0, Status::gp());
+  CHECK_LEAF(emodpe_in_elrange, state.contains(page), Status::gp());
+  std::atomic<Entry>& slot = state.entry(page);
+  Entry entry = slot.load(std::memory_order_acquire);
+  do {
+    const bool valid = (entry & kEntryValid) != 0 && (entry & kEntryAbsent) == 0 && entry_type(entry) == PageType::reg;
+    CHECK_LEAF(emodpe_valid, valid, Status::pf(page));
+    CHECK_LEAF(emodpe_accepted, (entry & (sgx::kSecinfoPending | sgx::kSecinfoModified)) == 0, Status::pf(page));
+    const u64 both = (entry | secinfo.flags) & sgx::kSecinfoRwx;
+    CHECK_LEAF(emodpe_write_only, (both & sgx::kSecinfoW) == 0 || (both & sgx::kSecinfoR) != 0, Status::gp());
+  } while (!slot.compare_exchange_weak(entry, entry | (secinfo.flags & sgx::kSecinfoRwx), std::memory_order_acq_rel));
+  ++context.tcs.counters.emodpe;
+  return {};
+}
+
+Status leaf_ereport(const LeafContext& context, u64 target_at, u64 data_at, u64 output) {
+  State& state = context.state;
+  const bool aligned =
+      target_at % sgx::kAlignTargetinfo == 0 && data_at % sgx::kAlignReportdata == 0 && output % sgx::kAlignReport == 0;
+  CHECK_LEAF(ereport_aligned, aligned, Status::gp());
+  CHECK_LEAF(ereport_in_elrange, state.contains(target_at) && state.contains(data_at) && state.contains(output), Status::gp());
+  for (const u64 input : {target_at, data_at}) {
+    if (const Status status = check_access(state, input, sgx::kSecinfoR); !status.ok()) CHECK_LEAF(ereport_access, false, status);
+  }
+  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) {
+    CHECK_LEAF(ereport_access, false, status);
+  }
+  sgx::Targetinfo target;
+  sgx::Reportdata data;
+  if (!read_enclave(&target, target_at, sizeof(target))) return Status::pf(target_at);
+  if (!read_enclave(&data, data_at, sizeof(data))) return Status::pf(data_at);
+  const sgx::LeafResult<sgx::Report> report = sgx::ereport(state.device, state.identity, target, data);
+  if (!report) {
+    CHECK_LEAF(ereport_target, false, Status::gp());
+    return {};
+  }
+  if (!write_enclave(output, &*report, sizeof(*report))) return Status::pf(output);
+  ++context.tcs.counters.ereport;
+  return {};
+}
+
+Status leaf_egetkey(const LeafContext& context, u64 request_at, u64 output) {
+  State& state = context.state;
+  CHECK_LEAF(egetkey_aligned, request_at % sgx::kAlignKeyrequest == 0 && output % sgx::kAlignKey == 0, Status::gp());
+  CHECK_LEAF(egetkey_in_elrange, state.contains(request_at) && state.contains(output), Status::gp());
+  if (const Status status = check_access(state, request_at, sgx::kSecinfoR); !status.ok()) CHECK_LEAF(egetkey_access, false, status);
+  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) {
+    CHECK_LEAF(egetkey_access, false, status);
+  }
+  sgx::Keyrequest request;
+  if (!read_enclave(&request, request_at, sizeof(request))) return Status::pf(request_at);
+  const sgx::LeafResult<sgx::Key128> key = sgx::egetkey(state.device, state.identity, request);
+  if (!key) {
+    const sgx::LeafFailure failure = key.error();
+    CHECK_LEAF(egetkey_request, false, failure.general_protection ? Status::gp() : Status::code(failure.code));
+    return {};
+  }
+  if (!write_enclave(output, key->data(), key->size())) return Status::pf(output);
+  ++context.tcs.counters.egetkey;
+  return {};
+}
+
+}  // namespace emulator

@@ -1,0 +1,136 @@
+// The host's page tables follow the EPCM: lazily where more becomes allowed, at once where less does.
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "emulator/checks.h"
+#include "emulator/thread.h"
+
+namespace emulator {
+
+namespace {
+
+constexpr std::size_t kMaxStates = 16;
+std::atomic<State*> g_states[kMaxStates];
+std::mutex g_states_mutex;
+
+int memory_fd() {
+  static const int kFd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+  return kFd;
+}
+
+int host_protection(u32 wanted) {
+  int protection = PROT_NONE;
+  if ((wanted & sgx::kSecinfoR) != 0) protection |= PROT_READ;
+  if ((wanted & sgx::kSecinfoW) != 0) protection |= PROT_READ | PROT_WRITE;
+  if ((wanted & sgx::kSecinfoX) != 0) protection |= PROT_EXEC;
+  return protection;
+}
+
+void set_pte_bits(std::atomic<Entry>& entry, u32 pte) {
+  Entry old = entry.load(std::memory_order_relaxed);
+  while (!entry.compare_exchange_weak(old, (old & ~kEntryPteMask) | (Entry{pte} << kEntryPteShift), std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace
+
+State* find_state(u64 address) {
+  for (std::atomic<State*>& slot : g_states) {
+    State* state = slot.load(std::memory_order_acquire);
+    if (state != nullptr && state->contains(address)) return state;
+  }
+  return nullptr;
+}
+
+void register_state(State* state) {
+  const std::lock_guard guard(g_states_mutex);
+  memory_fd();  // opened here and not first in a signal handler
+  for (std::atomic<State*>& slot : g_states) {
+    if (slot.load() == nullptr) {
+      slot.store(state, std::memory_order_release);
+      return;
+    }
+  }
+  fatal("too many enclaves in one process");
+}
+
+void unregister_state(State* state) {
+  const std::lock_guard guard(g_states_mutex);
+  for (std::atomic<State*>& slot : g_states) {
+    if (slot.load() == state) slot.store(nullptr);
+  }
+}
+
+SignalBlock::SignalBlock() {
+  sigset_t all;
+  sigfillset(&all);
+  for (const int number : {SIGSEGV, SIGILL, SIGSYS, SIGFPE, SIGBUS, SIGTRAP}) sigdelset(&all, number);
+  pthread_sigmask(SIG_BLOCK, &all, &old_);
+}
+
+SignalBlock::~SignalBlock() { pthread_sigmask(SIG_SETMASK, &old_, nullptr); }
+
+void sync_pages_locked(State& state, u64 start, u64 end) {
+  if (start < state.reserved_start) start = state.reserved_start;
+  u64 address = start;
+  while (address < end) {
+    const Entry first = state.entry(address).load(std::memory_order_acquire);
+    const u32 wanted = entry_wanted_pte(first);
+    if (entry_pte(first) == wanted) {
+      address += kPage;
+      continue;
+    }
+    u64 stop = address;
+    while (stop < end) {
+      std::atomic<Entry>& entry = state.entry(stop);
+      if (entry_wanted_pte(entry.load(std::memory_order_acquire)) != wanted) break;
+      set_pte_bits(entry, wanted);
+      stop += kPage;
+    }
+    if (stop == address) continue;  // changed under us: look again
+    if (mprotect(reinterpret_cast<void*>(address), stop - address, host_protection(wanted)) != 0) fatal("mprotect failed", address);
+    address = stop;
+  }
+}
+
+void sync_run_locked(State& state, u64 address) {
+  const u32 wanted = entry_wanted_pte(state.entry(address).load(std::memory_order_acquire));
+  u64 start = address;
+  u64 end = address + kPage;
+  const u64 lowest = std::max(state.reserved_start, address > kMaxSyncRun * kPage ? address - kMaxSyncRun * kPage : 0);
+  const u64 highest = std::min(state.base + state.size, address + kMaxSyncRun * kPage);
+  while (start > lowest && entry_wanted_pte(state.entry(start - kPage).load(std::memory_order_relaxed)) == wanted) start -= kPage;
+  while (end < highest && entry_wanted_pte(state.entry(end).load(std::memory_order_relaxed)) == wanted) end += kPage;
+  sync_pages_locked(state, start, end);
+}
+
+bool resolve_fault(State& state, u64 address, u32 error_code) {
+  const u64 page = address & ~(kPage - 1);
+  if (page < state.reserved_start) return false;
+  u32 needed = sgx::kSecinfoR;
+  if ((error_code & sgx::kPfWrite) != 0) needed = sgx::kSecinfoW;
+  if ((error_code & sgx::kPfFetch) != 0) needed = sgx::kSecinfoX;
+  const std::lock_guard guard(state.pte);
+  const Entry entry = state.entry(page).load(std::memory_order_acquire);
+  if ((entry_wanted_pte(entry) & needed) == 0) return false;
+  // Up to date already: another thread was faster, or the fault came before the last change. Both go away by trying again.
+  if (entry_pte(entry) != entry_wanted_pte(entry)) {
+    sync_run_locked(state, page);
+    state.lazy_faults.fetch_add(1, std::memory_order_relaxed);
+  }
+  return true;
+}
+
+void drop_pages(u64 start, u64 end) { madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED); }
+
+bool write_through(u64 address, const void* from, std::size_t size) {
+  return pwrite(memory_fd(), from, size, static_cast<off_t>(address)) == static_cast<ssize_t>(size);
+}
+
+bool read_through(u64 address, void* to, std::size_t size) {
+  return pread(memory_fd(), to, size, static_cast<off_t>(address)) == static_cast<ssize_t>(size);
+}
+
+}  // namespace emulator
