@@ -84,7 +84,7 @@ void include_masks(KeyDependencies& record, const Keyrequest& request) {
   record.cet_attributes_mask = static_cast<std::uint8_t>(~request.cet_attributes_mask);
 }
 
-// KEYPOLICY's KSS bits, which SEAL and both provisioning keys obey.
+// KEYPOLICY's KSS bits, which SEAL and PROVISION_SEAL obey.
 void apply_kss_policy(KeyDependencies& record, const EnclaveIdentity& identity, const Keyrequest& request) {
   const std::uint16_t policy = request.key_policy;
   record.key_policy = policy;
@@ -112,8 +112,13 @@ KeyDependencies seal_record(const Device& device, const EnclaveIdentity& identit
 KeyDependencies provision_record(const EnclaveIdentity& identity, const Keyrequest& request) {
   KeyDependencies record = masked_record(identity, request);
   include_masks(record, request);
-  apply_kss_policy(record, identity, request);
   record.mrsigner = identity.mrsigner;
+  return record;
+}
+
+KeyDependencies provision_seal_record(const EnclaveIdentity& identity, const Keyrequest& request) {
+  KeyDependencies record = provision_record(identity, request);
+  apply_kss_policy(record, identity, request);
   return record;
 }
 
@@ -136,8 +141,7 @@ bool request_malformed(const EnclaveIdentity& identity, const Keyrequest& reques
 // Everything but the report key is bound to security versions that the requester may not exceed.
 SgxError check_versions(const Device& device, const EnclaveIdentity& identity, const Keyrequest& request) {
   if (!cpusvn_allowed(request.cpusvn, device.cpusvn)) return SgxError::invalid_cpusvn;
-  if (request.isv_svn > identity.isv_svn || request.config_svn > identity.config_svn) return SgxError::invalid_isvsvn;
-  return SgxError::success;
+  return request.isv_svn > identity.isv_svn ? SgxError::invalid_isvsvn : SgxError::success;
 }
 
 }  // namespace
@@ -180,12 +184,16 @@ LeafResult<Key128> egetkey(const Device& device, const EnclaveIdentity& identity
       break;
     case KeyName::seal:
       error = check_versions(device, identity, request);
+      if (error == SgxError::success && request.config_svn > identity.config_svn) error = SgxError::invalid_isvsvn;
       record = seal_record(device, identity, request);
       break;
     case KeyName::provision:
-    case KeyName::provision_seal:
       error = require(kAttrProvisionKey);
       record = provision_record(identity, request);
+      break;
+    case KeyName::provision_seal:
+      error = require(kAttrProvisionKey);
+      record = provision_seal_record(identity, request);
       break;
     case KeyName::einit_token:
       error = require(kAttrEinitTokenKey);

@@ -35,7 +35,7 @@ struct EnclaveIdentity {
 };
 
 // EGETKEY without its operand checks (alignment, pages), which are the caller's. #GP: reserved bits set, or a KSS policy bit or
-// CONFIGSVN without the KSS attribute. Errors: invalid_keyname, invalid_cpusvn, invalid_isvsvn (also for CONFIGSVN),
+// CONFIGSVN without the KSS attribute. Errors: invalid_keyname, invalid_cpusvn, invalid_isvsvn (for SEAL also by CONFIGSVN),
 // invalid_attribute (a provisioning or launch key without its attribute).
 LeafResult<Key128> egetkey(const Device& device, const EnclaveIdentity& identity, const Keyrequest& request);
 

@@ -258,7 +258,7 @@ SgxError check_einit(const Sigstruct& sigstruct, const Attributes& secs_attribut
                      const Hash& mrenclave) {
   if (const SgxError error = check_sigstruct(sigstruct); error != SgxError::success) return error;
   const bool kss = (secs_attributes.flags & kAttrKss) != 0;
-  if (!kss && (!all_zero(sigstruct.isv_family_id) || !all_zero(sigstruct.isv_ext_prod_id))) return SgxError::invalid_sig_struct;
+  if (!kss && !all_zero(sigstruct.isv_family_id)) return SgxError::invalid_sig_struct;
   if (sigstruct.enclave_hash != mrenclave) return SgxError::invalid_measurement;
   const Attributes& mask = sigstruct.attributes_mask;
   const bool attributes_right =

@@ -146,12 +146,21 @@ TEST(Egetkey, ReportKey) {
                        "miscselect", "config svn", "config id", "key id"});
 }
 
-TEST(Egetkey, ProvisionKeys) {
+TEST(Egetkey, ProvisionKey) {
   const std::vector<std::string> expected{"root key", "mrsigner", "debug", "mode64", "miscselect", "isv prod id",
-                                          "requested isv svn", "requested cpusvn", "attribute mask", "xfrm mask", "misc mask",
-                                          "policy mrenclave", "policy mrsigner"};
+                                          "requested isv svn", "requested cpusvn", "attribute mask", "xfrm mask", "misc mask"};
   expect_dependencies(KeyName::provision, 0, expected);
-  expect_dependencies(KeyName::provision_seal, 0, expected);
+  expect_dependencies(KeyName::provision, sgx::kPolicyKss, expected);  // it has no policy
+}
+
+TEST(Egetkey, ProvisionSealKey) {
+  expect_dependencies(KeyName::provision_seal, 0,
+                      {"root key", "mrsigner", "debug", "mode64", "miscselect", "isv prod id", "requested isv svn",
+                       "requested cpusvn", "attribute mask", "xfrm mask", "misc mask", "policy mrenclave", "policy mrsigner"});
+  expect_dependencies(KeyName::provision_seal, sgx::kPolicyKss,
+                      {"root key", "mrsigner", "debug", "mode64", "miscselect", "config id", "family id", "ext prod id",
+                       "requested isv svn", "requested config svn", "requested cpusvn", "attribute mask", "xfrm mask",
+                       "misc mask", "policy mrenclave", "policy mrsigner"});
 }
 
 TEST(Egetkey, LaunchKey) {
@@ -232,10 +241,10 @@ TEST(Egetkey, VersionsAboveTheCurrentOnesAreRefused) {
     w = make_world(name, 0);
     w.request.isv_svn = 6;
     expect_failure(w, LeafFailure::error(SgxError::invalid_isvsvn), "isv svn");
-    w = make_world(name, 0);
-    w.request.config_svn = 7;
-    expect_failure(w, LeafFailure::error(SgxError::invalid_isvsvn), "config svn");
   }
+  World seal = make_world(KeyName::seal, 0);
+  seal.request.config_svn = 7;
+  expect_failure(seal, LeafFailure::error(SgxError::invalid_isvsvn), "config svn");
   // The report key takes no versions from the request.
   World w = make_world(KeyName::report, 0);
   w.request.isv_svn = 0xffff;

@@ -113,7 +113,7 @@ TEST(SigstructTest, EinitChecks) {
   for (const std::uint64_t bit : {sgx::kAttrDebug, sgx::kAttrMode64, sgx::kAttrProvisionKey, sgx::kAttrAexNotify}) {
     EXPECT_EQ(sgx::check_einit(good(), {right.flags ^ bit, right.xfrm}, 1, hash_of(0x42)), SgxError::invalid_attribute) << bit;
   }
-  // Without KSS its ids are not allowed at all.
+  // Without KSS a family id is not allowed at all.
   EXPECT_EQ(sgx::check_einit(good(), {right.flags ^ sgx::kAttrKss, right.xfrm}, 1, hash_of(0x42)),
             SgxError::invalid_sig_struct);
   // Optional features are free, others are not.
