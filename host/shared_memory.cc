@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "host/cpuid_table.h"
+
 namespace host {
 namespace {
 
@@ -59,11 +61,12 @@ Result<SharedMemory> SharedMemory::create(std::uint32_t vcpu_count, std::uint32_
   const Result<std::string> joined = join(strings);
   if (!joined) return std::unexpected(joined.error());
   if (vcpu_count == 0 || vcpu_count > host_abi::kMaxVcpus) return fail(EINVAL, "{} virtual CPUs asked for", vcpu_count);
+  const std::vector<host_abi::CpuidEntry> cpuid = read_cpuid_table();
   std::uint64_t size = kArenaSize;
   for (const std::uint64_t part :
        {sizeof(host_abi::BootBlock), sizeof(host_abi::VcpuBlock) * vcpu_count, sizeof(host_abi::Rings),
         sizeof(host_abi::ClockPage), sizeof(std::uint64_t), joined->size(), strings.resolv_conf.size(), strings.hosts.size(),
-        strings.hostname.size()}) {
+        strings.hostname.size(), cpuid.size() * sizeof(host_abi::CpuidEntry)}) {
     size += round_up(part);
   }
   void* const at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -97,6 +100,10 @@ Result<SharedMemory> SharedMemory::create(std::uint32_t vcpu_count, std::uint32_
   boot.hosts_size = strings.hosts.size();
   boot.hostname = cutter.text(strings.hostname);
   boot.hostname_size = strings.hostname.size();
+  auto* const answers = cutter.take<host_abi::CpuidEntry>(static_cast<std::uint32_t>(cpuid.size()));
+  std::ranges::copy(cpuid, answers);
+  boot.cpuid = address_of(answers);
+  boot.cpuid_count = cpuid.size();
   memory.arena_ = cutter.bytes(kArenaSize);
   boot.arena = address_of(memory.arena_.data());
   boot.arena_size = kArenaSize;
