@@ -39,7 +39,8 @@ struct EnclaveIdentity {
 // invalid_attribute (a provisioning or launch key without its attribute).
 LeafResult<Key128> egetkey(const Device& device, const EnclaveIdentity& identity, const Keyrequest& request);
 
-// EREPORT without its operand checks. #GP: reserved bytes of TARGETINFO are not zero.
+// EREPORT without its operand checks. #GP: reserved bytes of TARGETINFO are not zero. The manual's pseudo code does not look at
+// them; refusing keeps software from relying on that.
 LeafResult<Report> ereport(const Device& device, const EnclaveIdentity& identity, const Targetinfo& target,
                            const Reportdata& data);
 

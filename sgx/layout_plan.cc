@@ -134,7 +134,7 @@ Tcs make_tcs(const host_abi::KernelLayout& layout, std::uint32_t slot) {
   tcs.oentry = layout.entry;
   tcs.ofsbase = layout.vcpu_block(slot);
   tcs.ogsbase = layout.vcpu_block(slot);
-  tcs.fs_limit = 0xfff;  // used in 32-bit enclaves only, but EADD insists on the low bits
+  tcs.fs_limit = 0xfff;  // meaningful in 32-bit enclaves only, where the low bits must be set
   tcs.gs_limit = 0xfff;
   return tcs;
 }
