@@ -305,8 +305,10 @@ void push(Magazine& magazine, void* memory) {
 void* allocate_page() {
   Magazine& magazine = this_cache().magazines[kPageClass];
   if (magazine.head != nullptr || refill_pages(magazine)) return pop(magazine);
-  // SAFETY: pages are memory of ours.
-  return reinterpret_cast<void*>(take_pages(1));
+  // SAFETY: pages are memory of ours; a tag left from an earlier life of the page must not look like a second free.
+  auto* page = reinterpret_cast<FreeObject*>(take_pages(1));
+  if (page != nullptr) page->tag = 0;
+  return page;
 }
 
 void free_page(void* memory) {
@@ -392,8 +394,8 @@ void* heap_allocate(std::size_t size, std::size_t align) {
     return reinterpret_cast<void*>(take_pages(pages));
   }
   Magazine& magazine = this_cache().magazines[size_class];
-  if (magazine.head == nullptr && !refill(size_class)) return nullptr;
-  return pop(magazine);
+  if (magazine.head != nullptr) [[likely]] return pop(magazine);
+  return refill(size_class) ? pop(this_cache().magazines[size_class]) : nullptr;
 }
 
 void heap_free(void* memory, std::size_t size, std::size_t align) {
