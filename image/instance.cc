@@ -20,7 +20,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int kStampVersion = 1;  // raise it when the same input gives another image
+// The running builder: another version may make another image of the same input.
+constexpr std::string_view kBuilder = "/proc/self/exe";
 
 // A digest over names, types, sizes and times below a folder: it changes when a file changes.
 Status digest_folder(const fs::path& folder, const std::string& prefix, std::string& list) {
@@ -51,7 +52,7 @@ Result<std::string> digest_image_folder(const fs::path& folder) {
 // Size, time and inode of a file: enough to see that a product is the one that the last build wrote.
 std::string file_mark(const fs::path& path) {
   struct stat info = {};
-  if (::lstat(path.c_str(), &info) != 0) return "none";
+  if (::stat(path.c_str(), &info) != 0) return "none";
   return fmt::format("{} {} {}.{}", info.st_size, info.st_ino, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
@@ -138,7 +139,7 @@ Status write_bill(const InstancePaths& paths, const ImageResult& image, const Bu
 
 // What the image depends on.
 Result<std::string> image_inputs(const InstancePaths& paths, std::uint64_t epoch, bool keep_modes) {
-  return fmt::format("{} {} {} {}", kStampVersion, epoch, keep_modes, IMAGE_TRY(digest_image_folder(paths.image())));
+  return fmt::format("{} {} {} {}", file_mark(kBuilder), epoch, keep_modes, IMAGE_TRY(digest_image_folder(paths.image())));
 }
 
 Result<ImageResult> update_image(const InstancePaths& paths, const BuildOptions& options, json& stamp, bool& was_current) {
@@ -163,7 +164,7 @@ Status update_enclave(const InstancePaths& paths, const BuildOptions& options, c
   const sgx::Result<sgx::Hash> mrsigner = key->mrsigner();
   if (!mrsigner) return fail("{}", mrsigner.error().message);
   result.mrsigner = hex(*mrsigner);
-  const std::string inputs = fmt::format("{} {} {} {}", kStampVersion, hex(sha256(blob)), hex(IMAGE_TRY(sha256_file(options.kernel))), result.mrsigner);
+  const std::string inputs = fmt::format("{} {} {} {}", file_mark(kBuilder), hex(sha256(blob)), hex(IMAGE_TRY(sha256_file(options.kernel))), result.mrsigner);
   result.enclave_was_current =
       !options.force && stamp_text(stamp, "enclave_inputs") == inputs && stamp_text(stamp, "enclave_mark") == file_mark(paths.enclave_file());
   result.mrenclave = stamp_text(stamp, "mrenclave");
