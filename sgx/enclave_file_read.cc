@@ -237,6 +237,18 @@ Result<> EnclaveFile::check_image_regions() const {
   };
   const std::array<Part, 4> parts{Part{layout_.rodata, kSecinfoRegR}, Part{layout_.text, kSecinfoRegRx},
                                   Part{layout_.relro, kSecinfoRegR}, Part{layout_.data, kSecinfoRegRw}};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const host_abi::LayoutRange& range = parts[i].range;
+    if (range.size == 0) continue;
+    if (!in_bounds(range.start - layout_.image.start, range.size, layout_.image.size)) {
+      return bad("a part of the kernel image lies outside it");
+    }
+    for (std::size_t k = 0; k < i; ++k) {
+      const host_abi::LayoutRange& other = parts[k].range;
+      const bool apart = range.start >= other.end() || other.start >= range.end();
+      if (other.size != 0 && !apart) return bad("parts of the kernel image overlap");
+    }
+  }
   std::array<std::uint64_t, 4> filled{};
   for (const Region& region : regions_) {
     if (!in_bounds(region.offset - layout_.image.start, region.size, layout_.image.size)) continue;
