@@ -276,7 +276,8 @@ bool is_synchronous_signal(int signal) {
 bool set_action(int signal) {
   struct sigaction action {};
   action.sa_sigaction = &emulator_signal_entry;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+  // No SA_RESTART: a kick must end the system call that the thread waits in.
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   sigfillset(&action.sa_mask);
   for (const int number : kSynchronous) sigdelset(&action.sa_mask, number);
   if (is_synchronous_signal(signal)) action.sa_flags |= SA_NODEFER;
