@@ -23,6 +23,7 @@ struct PathText;
 
 class Dentry final : public RefCounted<Dentry>, public ListNode<DentryLruTag> {
  public:
+  static constexpr std::size_t kLongestInlineName = 40;  // longer names need memory of their own
   // Use DentryCache's functions to make dentries.
   Dentry(RefPtr<Dentry> parent, RefPtr<Inode> inode, Ref<Superblock> superblock, std::uint32_t hash);
   ~Dentry();
@@ -43,7 +44,7 @@ class Dentry final : public RefCounted<Dentry>, public ListNode<DentryLruTag> {
   friend class DentryCache;
   friend class PathWalk;
   friend Result<PathText> path_text(const Dentry& dentry, const Dentry* root, std::span<char> into);
-  static constexpr std::size_t kInlineName = 40;
+  static constexpr std::size_t kInlineName = kLongestInlineName;
 
   // All guarded by the cache's lock, except for inode_ of a held positive dentry.
   RefPtr<Dentry> parent_;

@@ -268,6 +268,11 @@ void DentryCache::cover(Dentry& directory, Mount& mount, Dentry& root) {
   root.superblock_->mountpoint_ = &directory;
 }
 
+void DentryCache::set_root(Dentry& root) {
+  const LockGuard guard(lock_);
+  root.superblock_->root_dentry_ = &root;
+}
+
 void DentryCache::uncover(Dentry& directory, Dentry& root) {
   RefPtr<Mount> mount;
   const LockGuard guard(lock_);

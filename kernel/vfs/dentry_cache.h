@@ -22,7 +22,7 @@ class DentryCache {
   static DentryCache& instance();
   static Result<> init();
 
-  SpinLock<LockRank::vfs_cache>& lock() { return lock_; }
+  SpinLock<LockRank::vfs_cache>& lock() __attribute__((lock_returned(lock_))) { return lock_; }
 
   // Hash of a component below `parent`; PathWalk computes the same while it scans.
   static std::uint32_t hash_start(const Dentry& parent);
@@ -51,6 +51,7 @@ class DentryCache {
 
   // Mounting: what covers what. `root` must be the dentry of a superblock that is mounted nowhere.
   void cover(Dentry& directory, Mount& mount, Dentry& root) EXCLUDES(lock_);
+  void set_root(Dentry& root) EXCLUDES(lock_);  // of everything
   void uncover(Dentry& directory, Dentry& root) EXCLUDES(lock_);
   RefPtr<Mount> mount_over(const Dentry& directory) EXCLUDES(lock_);
   // The root dentry of the file system that holds `dentry` (walks up).

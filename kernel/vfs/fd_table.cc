@@ -1,5 +1,6 @@
 #include "kernel/vfs/fd_table.h"
 
+#include "kernel/mm/address_space.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/file_lock.h"
 
@@ -35,9 +36,10 @@ const FdTable::Slot* FdTable::find_locked(Fd fd) const {
 }
 
 Result<RefPtr<OpenFile>> FdTable::get(Fd fd) const {
-  Result<RefPtr<OpenFile>> file = get_any(fd);
-  if (file.ok() && file.peek()->is_path_only()) return Errno::badf;
-  return file;
+  const LockGuard guard(lock_);
+  const Slot* slot = find_locked(fd);
+  if (slot == nullptr || slot->file.file()->is_path_only()) return Errno::badf;
+  return slot->file.file();
 }
 
 Result<RefPtr<OpenFile>> FdTable::get_any(Fd fd) const {

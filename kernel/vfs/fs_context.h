@@ -11,6 +11,8 @@
 
 namespace kernel {
 
+class Task;
+
 class FsContext final : public ProcessResource {
  public:
   FsContext(Ref<Dentry> root, Ref<Dentry> working_directory);

@@ -84,6 +84,13 @@ Result<std::size_t> Inode::list_xattrs(std::span<char>) { return std::size_t{0};
 
 Result<Ref<OpenFile>> Inode::open(Dentry& where, std::uint32_t flags) { return open_ordinary(where, *this, flags); }
 
+Result<Ref<OpenFile>> Inode::open_anonymous(std::uint32_t flags) {
+  if (!is_regular()) return Errno::acces;
+  Ref<RegularFile> file = TRY(make_ref<RegularFile>(*this, flags));
+  TRY(file->start());
+  return Ref<OpenFile>(file);
+}
+
 Result<Ref<FileLocks>> Inode::file_locks() {
   if (RefPtr<FileLocks> there = file_locks_if_any()) return there.as_ref();
   Ref<FileLocks> fresh = TRY(make_ref<FileLocks>());

@@ -43,6 +43,9 @@ class Superblock : public RefCounted<Superblock> {
   virtual bool is_read_only() const { return false; }
 
   std::uint64_t device() const { return device_; }  // st_dev
+  // kMount* flags of the mount; 0 while it is not mounted.
+  std::uint32_t mount_flags() const { return mount_flags_.load(std::memory_order_relaxed); }
+  void set_mount_flags(std::uint32_t flags) { mount_flags_.store(flags, std::memory_order_relaxed); }
 
  protected:
   Superblock();  // draws a new device number
@@ -52,6 +55,7 @@ class Superblock : public RefCounted<Superblock> {
   friend class DentryCache;
   friend Result<PathText> path_text(const Dentry& dentry, const Dentry* root, std::span<char> into);
   const std::uint64_t device_;
+  std::atomic<std::uint32_t> mount_flags_{0};
   Dentry* root_dentry_ = nullptr;   // guarded by the dentry cache's lock; set while mounted
   Dentry* mountpoint_ = nullptr;    // likewise: what the root covers; kept alive by the Mount
 };
@@ -129,6 +133,9 @@ class Inode : public FileBacking {
   // Makes the open file for this inode: by default a RegularFile, DirectoryFile, or what special_file.h has registered for FIFOs,
   // sockets (ENXIO) and devices. `flags` as open(2) has them, checked. O_TRUNC and O_CREAT have been dealt with.
   virtual Result<Ref<OpenFile>> open(Dentry& where, std::uint32_t flags);
+
+  // An open file without a place in the tree (memfd, fexecve of one). Regular files only (EACCES).
+  Result<Ref<OpenFile>> open_anonymous(std::uint32_t flags);
 
   // --- extended attributes (EOPNOTSUPP by default). Names carry their prefix ("user.x"). ---
   virtual Result<std::size_t> get_xattr(std::string_view name, std::span<std::byte> into);  // ENODATA; size if `into` is empty; ERANGE

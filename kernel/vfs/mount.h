@@ -3,6 +3,7 @@
 #define KERNEL_VFS_MOUNT_H
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "kernel/base/ref.h"
@@ -19,12 +20,14 @@ inline constexpr std::uint32_t kMountReadOnly = 1, kMountNoSuid = 2, kMountNoDev
 class Mount final : public RefCounted<Mount> {
  public:
   Mount(Ref<Superblock> superblock, Ref<Dentry> root, RefPtr<Dentry> mountpoint, std::uint32_t flags)
-      : superblock_(superblock), root_(root), mountpoint_(std::move(mountpoint)), flags_(flags) {}
+      : superblock_(superblock), root_(root), mountpoint_(std::move(mountpoint)) {
+    set_flags(flags);
+  }
   Superblock& superblock() const { return *superblock_; }
   const Ref<Dentry>& root() const { return root_; }
   const RefPtr<Dentry>& mountpoint() const { return mountpoint_; }  // nullptr: the root of everything
-  std::uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
-  void set_flags(std::uint32_t flags) { flags_.store(flags, std::memory_order_relaxed); }
+  std::uint32_t flags() const { return superblock_->mount_flags(); }
+  void set_flags(std::uint32_t flags) { superblock_->set_mount_flags(flags); }
   std::string_view source() const LIFETIMEBOUND { return {source_.begin(), source_.size()}; }
   Result<> set_source(std::string_view source);
 
@@ -32,7 +35,6 @@ class Mount final : public RefCounted<Mount> {
   const Ref<Superblock> superblock_;
   const Ref<Dentry> root_;
   const RefPtr<Dentry> mountpoint_;
-  std::atomic<std::uint32_t> flags_;
   Vec<char> source_;
 };
 
@@ -42,6 +44,8 @@ Result<> mount_at(Dentry& directory, Ref<Superblock> superblock, std::uint32_t f
 Result<> unmount(Dentry& root, bool detach);
 // The mounts now, oldest first, for /proc/mounts.
 Result<Vec<Ref<Mount>>> list_mounts();
+// The mount of a superblock; nullptr if it is mounted nowhere.
+RefPtr<Mount> mount_of(const Superblock& superblock);
 // Flags of the mount that holds the dentry.
 std::uint32_t mount_flags(const Dentry& dentry);
 // EROFS if nothing may be changed there.
@@ -57,9 +61,18 @@ struct FileSystemType {
 // Boot only, before other vCPUs run. For "procfs"/"proc", "devfs", "devpts", "sysfs" (K4's folders), "ramfs"/"tmpfs".
 Result<> register_file_system(FileSystemType type);
 
+// A new file system of a registered type. ENODEV if there is no such type.
+Result<Ref<Superblock>> make_file_system(std::string_view type_name, std::string_view source, std::string_view options);
+
+// Boot: the root of everything.
+Result<> install_root(Ref<Superblock> superblock, std::uint32_t flags);
+
 // Boot: builds the mount tree from config().mounts (root first), plus /proc and /dev of the registered types. An error names the mount
 // in the log.
 Result<> mount_root();
+
+// Boot: builds the tree from a list of "type\ttarget\tsource\toptions"; mount_root() calls it with the configuration's.
+Result<> mount_list(std::span<const std::string_view> entries);
 
 // What opens character and block devices by number, and FIFOs. Boot only. `maker` gets the inode's dentry and the open flags.
 using SpecialOpen = Result<Ref<OpenFile>> (*)(Dentry& where, Inode& inode, std::uint32_t flags);

@@ -96,7 +96,13 @@ Result<Ref<OpenFile>> open_executable(Task& task, Fd dir, std::string_view path,
 Result<Ref<Dentry>> make_node(Task& task, Fd dir, std::string_view path, Mode mode, std::uint64_t rdev);
 // EACCES unless the task may do all of `access` (kMayRead...) to the file, by its file-system ids.
 Result<> check_access(Task& task, const Inode& inode, unsigned access);
+// Valid as long as the task's credentials do not change (only the task itself changes them).
 Identity identity_of(Task& task);
+// The directory that a relative path starts at: nullptr for the working directory (and for absolute paths, where `dir` is not looked
+// at). EBADF, ENOTDIR for files without a place.
+Result<RefPtr<Dentry>> base_of(Task& task, Fd dir, std::string_view path);
+// EACCES unless it is a regular file that `who` may execute, on a mount that allows it.
+Result<> check_executable(const Identity& who, const Inode& inode, const Dentry* where);
 // The name of a file as the task sees it (getcwd, /proc/self/exe, /proc/self/fd), at the end of `into`.
 Result<PathText> path_seen_by(Task& task, const Dentry& dentry, std::span<char> into LIFETIMEBOUND);
 
