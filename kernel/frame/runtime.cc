@@ -48,6 +48,24 @@ std::size_t strlen(const char* text) {
   UNSAFE_BUFFERS(while (text[length] != '\0') ++length;)
   return length;
 }
+// Declared with overloads in libc++'s headers, so the symbol is named here instead of the function.
+const void* find_byte(const void* start, int value, std::size_t count) __asm__("memchr");
+const void* find_byte(const void* start, int value, std::size_t count) {
+  UNSAFE_BUFFERS_BEGIN
+  const auto* at = static_cast<const unsigned char*>(start);
+  for (; count > 0; --count, ++at)
+    if (*at == static_cast<unsigned char>(value)) return at;
+  UNSAFE_BUFFERS_END
+  return nullptr;
+}
+const wchar_t* find_word(const wchar_t* start, wchar_t value, std::size_t count) __asm__("wmemchr");
+const wchar_t* find_word(const wchar_t* start, wchar_t value, std::size_t count) {  // libc++'s std::find over 4-byte integers
+  UNSAFE_BUFFERS_BEGIN
+  for (; count > 0; --count, ++start)
+    if (*start == value) return start;
+  UNSAFE_BUFFERS_END
+  return nullptr;
+}
 [[noreturn]] void __stack_chk_fail() { kernel::panic("stack smashed", "", 0); }
 [[noreturn]] void __cxa_pure_virtual() { kernel::panic("pure virtual call", "", 0); }
 }

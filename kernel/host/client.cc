@@ -91,6 +91,11 @@ std::uint32_t load_host_u32(std::uint64_t address) { return frame::load_outside_
 void store_host_u32(std::uint64_t address, std::uint32_t value) { frame::store_outside_u32(address, value); }
 std::uint32_t exchange_host_u32(std::uint64_t address, std::uint32_t value) { return frame::exchange_outside_u32(address, value); }
 
+void set_idle_word(bool idle) {
+  frame::store_outside_u32(shared_block(frame::this_vcpu().index) + offsetof(host_abi::VcpuBlock, state),
+                           idle ? host_abi::kVcpuIdle : host_abi::kVcpuRunning);
+}
+
 std::uint32_t take_pending() {
   return frame::exchange_outside_u32(shared_block(frame::this_vcpu().index) + offsetof(host_abi::VcpuBlock, pending), 0);
 }

@@ -57,6 +57,8 @@ std::uint32_t exchange_host_u32(std::uint64_t address, std::uint32_t value);
 // True if [address, address + size) lies outside ELRANGE and does not wrap.
 bool is_outside(std::uint64_t address, std::uint64_t size);
 
+// The word of this vCPU that its host thread sleeps on (host_abi::kVcpuIdle / kVcpuRunning).
+void set_idle_word(bool idle);
 // Bits that the host set for this vCPU (host_abi::kPending*), taken and cleared.
 std::uint32_t take_pending();
 // Signals (bit n-1 = signal n) that the host wants the first process to get, taken and cleared.

@@ -2,6 +2,9 @@
 #ifndef KERNEL_TASK_ACCESS_H
 #define KERNEL_TASK_ACCESS_H
 
+#include <utility>
+
+#include "kernel/task/posix_timers.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
 
@@ -17,6 +20,7 @@ struct TaskAccess {
   static RefPtr<AddressSpace>& mm(Task& task) { return task.mm_; }
   static void set_tid(Task& task, Pid tid) { task.tid_ = tid; }
   static RefPtr<Completion>& vfork_done(Task& task) { return task.vfork_done_; }
+  static bool has_vfork_parent(const Task& task) { return static_cast<bool>(task.vfork_done_); }
   static bool& restarting(Task& task) { return task.restarting_; }
   static bool& rewound(Task& task) { return task.rewound_; }
   static void note_restart(Task& task, const frame::TrapFrame& frame) {
@@ -67,6 +71,7 @@ struct ProcessAccess {
     const LockGuard guard(process.lock_);
     std::swap(process.handlers_, handlers);
   }
+  static void set_timers(Process& process, Own<PosixTimers> timers) { process.timers_ = std::move(timers); }  // before it is published
   static void copy_limits(Process& from, Process& to) {
     std::array<abi::RlimitPair, abi::kRlimitCount> limits{};
     {

@@ -252,8 +252,10 @@ void Scheduler::idle_loop() {
     // Announce the sleep, then look once more: whoever enqueues after this sees `sleeping` and wakes us.
     vcpu.state.store(VcpuState::sleeping, std::memory_order_seq_cst);
     idle_sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    host_.announce_idle(true);
     if (waiting_.load(std::memory_order_seq_cst) == 0 && vcpu.owed_wakes.load() == 0 && !host_.poll_completions())
-      host_.idle(index, timers().next_deadline());
+      host_.idle(timers().next_deadline());
+    host_.announce_idle(false);
     idle_sleepers_.fetch_sub(1, std::memory_order_seq_cst);
     vcpu.state.store(VcpuState::busy, std::memory_order_seq_cst);
     host_.poll_completions();

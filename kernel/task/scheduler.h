@@ -22,7 +22,8 @@ struct SchedulerHost {
   void (*start_vcpu)(std::uint32_t index);
   void (*set_tick)(std::uint32_t period_us);  // 0 = off
   bool (*poll_completions)();                 // looks at the completion ring; true if something was completed
-  void (*idle)(std::uint32_t index, Instant deadline);
+  void (*announce_idle)(bool idle);           // the shared word that a wake-up changes; written before the last look for work
+  void (*idle)(Instant deadline);             // sleeps unless that word was changed since
   void (*refresh_clock)();
 };
 

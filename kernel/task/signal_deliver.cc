@@ -1,7 +1,9 @@
 // What happens to a task on its way back to user code: death, stops, handlers, restarts; and exceptions turned into signals.
 #include <utility>
 
+#include "kernel/frame/bytes.h"
 #include "kernel/frame/cpu.h"
+#include "kernel/host/log.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/access.h"
 #include "kernel/task/exit.h"
@@ -129,11 +131,21 @@ abi::SigInfo float_fault(Task& task, std::uint32_t vector, std::uint64_t rip) {
   return abi::SigInfo::fault(abi::kSigFpe, float_code(raised), rip);
 }
 
-abi::SigInfo page_fault(Task& task, std::uint64_t address, std::uint64_t error_code) {
+// A page fault that the address space did not resolve. nullopt: it is resolved by now.
+std::optional<abi::SigInfo> page_fault(Task& task, std::uint64_t address, std::uint64_t error_code) {
   Access access = Access::read;
   if ((error_code & kPfWrite) != 0) access = Access::write;
   if ((error_code & kPfInstruction) != 0) access = Access::execute;
-  if (task.mm().check(address, 1, access).ok()) return abi::SigInfo::fault(abi::kSigBus, abi::kBusAdrErr, address);  // past the file's end
+  if (address >= frame::user_window_begin() && address < frame::user_window_end()) {
+    const Result<> again = task.mm().populate(address, access);
+    if (again.ok()) return std::nullopt;
+    if (again.error() == Errno::nomem) {
+      LOG(error) << "out of enclave memory: process " << static_cast<std::int32_t>(task.process().pid())
+                 << " is killed (resource_limits.user_space_max_size)";
+      return abi::SigInfo::from_kernel(abi::kSigKill);
+    }
+    if (again.error() != Errno::fault) return abi::SigInfo::fault(abi::kSigBus, abi::kBusAdrErr, address);  // past the file's end, or EIO
+  }
   const bool mapped = task.mm().fault_reason(address, access) == FaultReason::protection;
   return abi::SigInfo::fault(abi::kSigSegv, mapped ? abi::kSegvAccErr : abi::kSegvMapErr, address);
 }
@@ -167,7 +179,8 @@ void Task::on_user_exception(frame::TrapFrame& frame, std::uint32_t vector, std:
     case kVectorSs:
       return force_signal(*this, abi::SigInfo::from_kernel(abi::kSigBus));
     case kVectorPf:
-      return force_signal(*this, page_fault(*this, address, error_code));
+      if (const std::optional<abi::SigInfo> info = page_fault(*this, address, error_code)) force_signal(*this, *info);
+      return;
     default:  // #GP, #NP, #NM, #CP and what else there may be
       return force_signal(*this, abi::SigInfo::from_kernel(abi::kSigSegv));
   }

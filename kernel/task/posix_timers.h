@@ -1,0 +1,61 @@
+// Timers of a process: setitimer(2), alarm(2), timer_create(2).
+#ifndef KERNEL_TASK_POSIX_TIMERS_H
+#define KERNEL_TASK_POSIX_TIMERS_H
+
+#include <array>
+#include <cstdint>
+
+#include "abi/signal.h"
+#include "abi/time.h"
+#include "kernel/base/ref.h"
+#include "kernel/base/result.h"
+#include "kernel/base/vec.h"
+#include "kernel/sync/lock.h"
+#include "kernel/task/process.h"
+#include "kernel/task/timer.h"
+
+namespace kernel {
+
+// Nanoseconds; 0 = disarmed or one shot.
+struct TimerSetting {
+  std::uint64_t value = 0;
+  std::uint64_t interval = 0;
+};
+
+class PosixTimer;
+
+class PosixTimers {
+ public:
+  explicit PosixTimers(Process& process);
+  ~PosixTimers();
+
+  // The old setting; the remaining time is counted from now. `which` = abi::kItimer*. ITIMER_VIRTUAL and ITIMER_PROF run on the
+  // process's CPU time, checked at timer resolution.
+  TimerSetting set_interval(int which, TimerSetting setting);
+  TimerSetting get_interval(int which) const;
+
+  // timer_create: the new id. `clock` was checked by the caller. EAGAIN if there are too many.
+  Result<std::int32_t> create(std::int32_t clock, const abi::SigEvent& event);
+  // `absolute`: value is an instant of the timer's clock. EINVAL: no such id.
+  Result<TimerSetting> set(std::int32_t id, TimerSetting setting, bool absolute);
+  Result<TimerSetting> get(std::int32_t id) const;
+  Result<std::int32_t> overrun(std::int32_t id) const;
+  Result<> remove(std::int32_t id);
+  // execve removes POSIX timers (interval timers stay); exit cancels everything. They wait for running callbacks.
+  void remove_posix();
+  void cancel_all();
+
+ private:
+  Result<PosixTimer*> find_locked(std::int32_t id) const REQUIRES(lock_);
+
+  Process& process_;
+  mutable SpinLock<LockRank::process> lock_;
+  std::array<Own<PosixTimer>, 3> intervals_ GUARDED_BY(lock_);
+  Vec<Own<PosixTimer>> timers_ GUARDED_BY(lock_);
+};
+
+// Now, on a clock of clock_gettime(2), in nanoseconds, for the running task. EINVAL for clocks that do not exist.
+Result<std::uint64_t> clock_now(std::int32_t clock);
+
+}  // namespace kernel
+#endif  // KERNEL_TASK_POSIX_TIMERS_H
