@@ -15,6 +15,13 @@ namespace {
 constexpr std::uint64_t kMaxImage = std::uint64_t{256} << 20;
 constexpr std::uint64_t kMaxSegments = 64;
 
+// Elf64_Dyn without its union.
+struct DynamicEntry {
+  std::int64_t tag;
+  std::uint64_t value;
+};
+static_assert(sizeof(DynamicEntry) == sizeof(Elf64_Dyn));
+
 // Builds a KernelImage step by step; each step returns the first thing that is wrong.
 class Placer {
  public:
@@ -37,7 +44,7 @@ class Placer {
   Result<> load_segments();
   Result<> load_segment(const Elf64_Phdr& segment);
   Result<> read_dynamic();
-  Result<> take_dynamic(const Elf64_Dyn& entry);
+  Result<> take_dynamic(const DynamicEntry& entry);
   Result<> relocate();
   Result<> relocate_rela();
   Result<> relocate_relr();
@@ -128,12 +135,12 @@ Result<> Placer::load_segment(const Elf64_Phdr& segment) {
 
 Result<> Placer::read_dynamic() {
   if (!dynamic_) return fail("it has no dynamic section (link it with -static-pie)");
-  const std::uint64_t end = dynamic_->p_memsz / sizeof(Elf64_Dyn);
+  const std::uint64_t end = dynamic_->p_memsz / sizeof(DynamicEntry);
   for (std::uint64_t i = 0; i < end; ++i) {
     if (dynamic_->p_vaddr > image_.bytes.size()) return fail("the dynamic section lies outside the image");
-    const auto entry = load_at<Elf64_Dyn>(image_.bytes, dynamic_->p_vaddr + i * sizeof(Elf64_Dyn));
+    const auto entry = load_at<DynamicEntry>(image_.bytes, dynamic_->p_vaddr + i * sizeof(DynamicEntry));
     if (!entry) return fail("the dynamic section lies outside the image");
-    if (entry->d_tag == DT_NULL) break;
+    if (entry->tag == DT_NULL) break;
     if (auto taken = take_dynamic(*entry); !taken) return taken;
   }
   if (rela_entry_ != sizeof(Elf64_Rela) || rela_size_ % sizeof(Elf64_Rela) != 0 || relr_entry_ != sizeof(Elf64_Relr) ||
@@ -146,9 +153,9 @@ Result<> Placer::read_dynamic() {
   return {};
 }
 
-Result<> Placer::take_dynamic(const Elf64_Dyn& entry) {
-  const std::uint64_t value = entry.d_un.d_val;
-  switch (entry.d_tag) {
+Result<> Placer::take_dynamic(const DynamicEntry& entry) {
+  const std::uint64_t value = entry.value;
+  switch (entry.tag) {
     case DT_RELA: rela_ = value; break;
     case DT_RELASZ: rela_size_ = value; break;
     case DT_RELAENT: rela_entry_ = value; break;
