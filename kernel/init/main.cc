@@ -1,10 +1,85 @@
+// The init thread: mounts the root, opens the standard descriptors and starts the first program.
+#include "abi/process.h"
+#include "kernel/base/string.h"
+#include "kernel/fs/dev/host_stream.h"
+#include "kernel/host/clock.h"
 #include "kernel/host/log.h"
 #include "kernel/init/boot.h"
+#include "kernel/init/launch.h"
+#include "kernel/syscall/exec.h"
+#include "kernel/task/exec.h"
+#include "kernel/task/process.h"
+#include "kernel/task/vdso.h"
+#include "kernel/vfs/fd_table.h"
+#include "kernel/vfs/fs_context.h"
+#include "kernel/vfs/mount.h"
 
 namespace kernel {
+namespace {
+
+// Exit statuses as shells use them; docs/cli.md has the table.
+constexpr int kCannotExecute = 126, kNotFound = 127, kKernelFailed = 125;
+
+// The exit status of `occlum run`: the program's, or 128 + signal.
+void on_init_exit(std::int32_t wait_status) {
+  const std::int32_t signal = wait_status & 0x7f;
+  shut_down(signal != 0 ? 128 + signal : (wait_status >> 8) & 0xff);
+}
+
+Result<Ref<ProcessResource>> open_standard_files() {
+  const Ref<FdTable> files = TRY(make_ref<FdTable>());
+  constexpr std::uint64_t kLimit = 1024;
+  for (std::uint32_t handle = 0; handle <= 2; ++handle) {
+    auto stream = open_host_stream(handle);
+    if (!stream.ok()) continue;  // the host gave none: the descriptor stays closed
+    TRY(files->put_at(Fd{static_cast<std::int32_t>(handle)}, FileHandle(std::move(stream).release()), false, kLimit));
+  }
+  return Ref<ProcessResource>(files);
+}
+
+Result<> prepare() {
+  TRY(vdso_init());
+  host::set_clock_listener(&update_vdso_clock);
+  set_exec_files(path_exec_files());
+  set_init_exit_hook(&on_init_exit);
+  return mount_root();
+}
+
+[[noreturn]] void refuse_program(std::string_view path, Errno error) {
+  String line;
+  const std::string_view reason = error == Errno::noent    ? ": no such program in the image (or its interpreter is missing there)"
+                                  : error == Errno::acces  ? ": not executable"
+                                  : error == Errno::noexec ? ": not an x86-64 ELF program or script"
+                                  : error == Errno::nomem  ? ": out of memory (resource_limits.user_space_size in Occlum.json)"
+                                                           : ": cannot be started";
+  static_cast<void>(line.try_append("cannot run ").ok() && line.try_append(path).ok() && line.try_append(reason).ok());
+  fail_to_start(error == Errno::noent ? kNotFound : kCannotExecute, line.view());
+}
+
+Result<Ref<Task>> launch(const LaunchRequest& request) {
+  const Vec<std::string_view> environment = TRY(build_environment(request));
+  const Ref<ProcessResource> files = TRY(open_standard_files());
+  const Ref<ProcessResource> fs = TRY(make_first_fs_context());
+  return spawn_first(request.argv[0], request.argv.span(), environment.span(), files, fs);
+}
+
+}  // namespace
 
 void start_first_program() {
-  fail_to_start(0, "hello from the kernel");
+  if (const auto prepared = prepare(); !prepared.ok())
+    fail_to_start(kKernelFailed, "the instance cannot start: the image is damaged or the configuration asks for what this kernel cannot mount");
+  auto request = take_launch_request();
+  if (!request.ok()) fail_to_start(kKernelFailed, "the host passed a damaged command line");
+  const LaunchRequest launch_request = std::move(request).release();
+  const std::string_view path = launch_request.argv[0];
+  if (!is_entry_point(path)) {
+    String line;
+    static_cast<void>(line.try_append(path).ok() && line.try_append(": not in entry_points of Occlum.json, so the host may not start it").ok());
+    fail_to_start(kCannotExecute, line.view());
+  }
+  auto first = launch(launch_request);
+  if (!first.ok()) refuse_program(path, first.error());
+  std::move(first).release()->start();
 }
 
 }  // namespace kernel
