@@ -109,6 +109,7 @@ int build(const BuildArguments& arguments) {
   options.enable_edmm = *edmm;
   options.force = arguments.force;
   options.keep_modes = arguments.keep_modes;
+  options.autodep = arguments.autodep;
   options.epoch = *epoch;
   options.progress = [&](const std::string& text) { progress.step(text); };
   options.warn = [&](const std::string& text) {

@@ -59,6 +59,7 @@ void add_build_verb(CLI::App& app, Action& action) {
   verb->add_option("--enable-edmm", arguments.enable_edmm, "Y or N: overrides feature.enable_edmm of Occlum.json");
   verb->add_flag("-f,--force", arguments.force, "build even if nothing has changed");
   verb->add_flag("--keep-modes", arguments.keep_modes, "keep the permission bits of group and others as they are in image/");
+  verb->add_flag("--autodep", arguments.autodep, "copy libraries that programs in image/ need and miss from this machine");
   verb->add_flag("-v,--verbose", arguments.verbose, "print each step");
   verb->callback([&] { action = [] { return build(arguments); }; });
 }

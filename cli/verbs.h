@@ -23,6 +23,7 @@ struct BuildArguments {
   bool buildin_image_key = false;
   bool force = false;
   bool keep_modes = false;
+  bool autodep = false;
   bool verbose = false;
 };
 // `occlum build` in the current folder.

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <set>
+#include <deque>
 
 #include "image/little_endian.h"
 
@@ -141,16 +141,37 @@ Result<std::vector<ErofsEntry>> ErofsReader::list(const ErofsInode& directory) c
   return entries;
 }
 
-Result<ErofsInode> ErofsReader::find(std::string_view path) const {
-  ErofsInode current = IMAGE_TRY(inode(root_nid_));
-  for (const auto& name : std::filesystem::path(path).relative_path()) {
-    if (name.empty()) continue;
-    const std::vector<ErofsEntry> entries = IMAGE_TRY(list(current));
-    const auto entry = std::ranges::find(entries, name.string(), &ErofsEntry::name);
-    if (entry == entries.end()) return fail("{}: not in the image", path);
-    current = IMAGE_TRY(inode(entry->nid));
+Result<std::optional<ErofsInode>> ErofsReader::find(std::string_view path) const {
+  constexpr int kMostLinks = 40;
+  std::deque<std::string> rest;
+  for (const auto& part : std::filesystem::path(path).relative_path()) rest.push_back(part.string());
+  std::vector<ErofsInode> stack = {IMAGE_TRY(inode(root_nid_))};
+  int links = 0;
+  while (!rest.empty()) {
+    const std::string name = std::move(rest.front());
+    rest.pop_front();
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      if (stack.size() > 1) stack.pop_back();
+      continue;
+    }
+    if (!S_ISDIR(stack.back().mode)) return std::nullopt;
+    const std::vector<ErofsEntry> entries = IMAGE_TRY(list(stack.back()));
+    const auto entry = std::ranges::find(entries, name, &ErofsEntry::name);
+    if (entry == entries.end()) return std::nullopt;
+    const ErofsInode child = IMAGE_TRY(inode(entry->nid));
+    if (!S_ISLNK(child.mode)) {
+      stack.push_back(child);
+      continue;
+    }
+    if (++links > kMostLinks) return std::nullopt;
+    const Bytes content = IMAGE_TRY(read(child));
+    const std::filesystem::path target = std::string(content.begin(), content.end());
+    if (target.is_absolute()) stack.resize(1);
+    const std::filesystem::path relative = target.relative_path();
+    rest.insert(rest.begin(), relative.begin(), relative.end());
   }
-  return current;
+  return stack.back();
 }
 
 Status ErofsReader::walk_folder(const std::string& path, const ErofsInode& folder, int depth, const Visitor& visit) const {

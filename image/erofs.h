@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,8 +62,8 @@ class ErofsReader {
   // Entries of a directory without "." and "..".
   Result<std::vector<ErofsEntry>> list(const ErofsInode& directory) const;
   Result<Bytes> read(const ErofsInode& file) const;
-  // The inode of an absolute path. Symbolic links are not followed.
-  Result<ErofsInode> find(std::string_view path) const;
+  // The inode of an absolute path, symbolic links followed as a program inside would see it. Empty if there is none.
+  Result<std::optional<ErofsInode>> find(std::string_view path) const;
 
   // Calls `visit` once for each name (hard links: once per name), parents first, in the order of the directories.
   using Visitor = std::function<Status(const std::string& path, const ErofsInode& inode)>;

@@ -11,6 +11,7 @@
 
 #include "image/config_blob.h"
 #include "image/files.h"
+#include "image/program_check.h"
 #include "image/tree.h"
 #include "sgx/enclave_file.h"
 
@@ -142,10 +143,35 @@ Result<std::string> image_inputs(const InstancePaths& paths, std::uint64_t epoch
   return fmt::format("{} {} {} {}", file_mark(kBuilder), epoch, keep_modes, IMAGE_TRY(digest_image_folder(paths.image())));
 }
 
+// Copies what programs in image/ need from this machine. Existing files are never replaced.
+Status copy_missing(const InstancePaths& paths, const BuildOptions& options) {
+  ImageTree tree(paths.image(), {.keep_existing = true, .log = options.progress});
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (fs::recursive_directory_iterator it(paths.image(), error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (it->is_regular_file(ignored) && !it->is_symlink(ignored)) files.push_back(it->path());
+  }
+  std::ranges::sort(files);
+  for (const fs::path& file : files) IMAGE_CHECK(tree.copy_dependencies(file, "/" + file.lexically_relative(paths.image()).string()));
+  return {};
+}
+
+// Says which programs miss something.
+Status warn_of_missing(const InstancePaths& paths, const BuildOptions& options) {
+  const std::vector<std::string> missing = IMAGE_TRY(missing_dependencies(paths));
+  constexpr std::size_t kShown = 10;
+  for (std::size_t i = 0; i < missing.size() && i < kShown; ++i) options.warn(missing[i]);
+  if (missing.size() > kShown) options.warn(fmt::format("... and {} more such files", missing.size() - kShown));
+  return {};
+}
+
 Result<ImageResult> update_image(const InstancePaths& paths, const BuildOptions& options, json& stamp, bool& was_current) {
+  if (options.autodep) IMAGE_CHECK(copy_missing(paths, options));
   const std::string inputs = IMAGE_TRY(image_inputs(paths, options.epoch, options.keep_modes));
   was_current = !options.force && stamp_text(stamp, "image_inputs") == inputs && stamp_text(stamp, "image_mark") == file_mark(paths.image_file());
   if (was_current) return load_image_stamp(stamp);
+  IMAGE_CHECK(warn_of_missing(paths, options));
   const ImageResult result =
       IMAGE_TRY(build_image(paths.image(), paths.image_file(), {.epoch = options.epoch, .keep_modes = options.keep_modes, .progress = options.progress}));
   stamp["image_inputs"] = inputs;
@@ -228,14 +254,19 @@ Result<BuildResult> build_instance(const InstancePaths& paths, const BuildOption
   return result;
 }
 
+bool config_is_built(const InstancePaths& paths) {
+  const std::string built = stamp_text(load_stamp(paths), "config");
+  const Result<std::string> text = read_text(paths.config());
+  return built.empty() || (text && digest_text(*text) == built);
+}
+
 Result<BuildState> build_state(const InstancePaths& paths) {
   IMAGE_CHECK(check_instance(paths));
   std::error_code error;
   if (!fs::exists(paths.enclave_file(), error) || !fs::exists(paths.image_file(), error)) return BuildState::missing;
   const json stamp = load_stamp(paths);
   if (stamp.empty()) return BuildState::current;  // deployed without the state folder: what is there is meant
-  const std::string config = digest_text(IMAGE_TRY(read_text(paths.config())));
-  if (stamp_text(stamp, "config") != config) return BuildState::stale;
+  if (!config_is_built(paths)) return BuildState::stale;
   if (!fs::is_directory(paths.image(), error)) return BuildState::current;
   const auto keep = stamp.find("image_keep_modes");
   const bool keep_modes = keep != stamp.end() && keep->is_boolean() && keep->get<bool>();

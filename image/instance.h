@@ -37,6 +37,7 @@ struct BuildOptions {
   std::optional<bool> enable_edmm;         // overrides feature.enable_edmm
   bool force = false;                      // build even if nothing changed
   bool keep_modes = false;                 // see ErofsOptions
+  bool autodep = false;                    // first copy what programs in image/ need and miss from this machine
   std::uint64_t epoch = kDefaultEpoch;
   std::function<void(const std::string&)> progress = [](const std::string&) {};
   std::function<void(const std::string&)> warn = [](const std::string&) {};
@@ -58,6 +59,9 @@ Status init_instance(const InstancePaths& paths);
 
 // Builds what is out of date: the image file, the enclave file, the bill. Two builds of one instance at once exclude each other.
 Result<BuildResult> build_instance(const InstancePaths& paths, const BuildOptions& options);
+
+// True if Occlum.json is what the last build used (or nothing is known about that build).
+bool config_is_built(const InstancePaths& paths);
 
 // What a finished build needs to be up to date.
 enum class BuildState : std::uint8_t { missing, stale, current };

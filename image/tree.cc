@@ -91,9 +91,10 @@ Status ImageTree::copy_file(const fs::path& host, std::string_view path) {
   if (!S_ISREG(info.st_mode)) return fail("{}: not a regular file", host.string());
   const fs::path place = IMAGE_TRY(locate(path));
   if (looks_equal(info, place)) return {};
+  std::error_code error;
+  if (options_.keep_existing && fs::exists(place, error)) return {};
   options_.log(fmt::format("copy {} -> {}", host.string(), path));
   if (options_.dry_run) return {};
-  std::error_code error;
   if (fs::is_directory(fs::symlink_status(place, error))) return fail("{}: is a folder in the image, cannot copy {} there", path, host.string());
   IMAGE_CHECK(make_folders(place.parent_path()));
   TempFile temp(place);

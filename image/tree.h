@@ -23,6 +23,7 @@ class ImageTree {
  public:
   struct Options {
     bool dry_run = false;
+    bool keep_existing = false;  // never replace a file that is there
     TreeLog log = [](const std::string&) {};
   };
 
