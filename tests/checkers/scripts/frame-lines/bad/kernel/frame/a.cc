@@ -1,0 +1,5 @@
+// A comment does not count.
+int a;
+
+int b;
+int c;

@@ -1,0 +1,1 @@
+#include "kernel/frame/user.h"

@@ -1,0 +1,4 @@
+#ifndef KERNEL_BASE_LOW_H
+#define KERNEL_BASE_LOW_H
+#include "kernel/mm/pool.h"
+#endif

@@ -1,0 +1,6 @@
+#include "kernel/net/socket.h"
+#include "host/loader.h"
+#include "emulator/emulator.h"
+#include "host_abi/entry.h"
+#include "ram.h"
+#include "kernel/unknown/x.h"

@@ -1,0 +1,3 @@
+#include "host_abi/entry.h"
+#include "kernel/base/checked.h"
+#include "sgx/arch.h"

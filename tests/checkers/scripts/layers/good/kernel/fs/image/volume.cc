@@ -1,0 +1,5 @@
+#include "abi/stat.h"
+#include "host_abi/enclave_config.h"
+#include "host_abi/patch_table.h"
+#include "kernel/fs/image/volume.h"
+#include "kernel/vfs/inode.h"

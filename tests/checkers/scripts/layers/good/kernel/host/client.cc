@@ -1,0 +1,3 @@
+#include "host_abi/entry.h"
+#include "kernel/base/result.h"
+#include "kernel/frame/host_memory.h"

@@ -1,0 +1,1 @@
+inline char* raw(int* n) { return reinterpret_cast<char*>(n); }

@@ -1,0 +1,2 @@
+unsigned long where(UserPtr<int> p) { return p.address(); }
+unsigned long also(UserBytes* b) { return b->address(); }

@@ -1,0 +1,1 @@
+unsigned long where(UserPtr<int> p) { return p.address(); }
