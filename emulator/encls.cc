@@ -180,7 +180,7 @@ State::~State() {
   if (size != 0 && epcm != nullptr) munmap(epcm, size / kPage * sizeof(*epcm));
   if (tcs != nullptr) munmap(tcs, kMaxTcs * sizeof(*tcs));
   if (size != 0) munmap(reinterpret_cast<void*>(reserved_start), base + size - reserved_start);
-  if (thunks != nullptr) munmap(thunks, thunks_size);
+  release_sites(*this);
 }
 
 TcsState* State::tcs_at(u64 address) const {
@@ -226,6 +226,7 @@ std::expected<std::unique_ptr<Enclave>, CreateError> Enclave::create(const sgx::
   state->secs = secs;
   state->device = *device;
   state->frame_bytes = secs.ssa_frame_pages * kPage;
+  state->xsave_bytes = xsave_size(secs.attributes.xfrm);
   if (std::string message = reserve(*state); !message.empty()) return std::unexpected(CreateError{{}, std::move(message)});
   state->measurement.emplace(secs.ssa_frame_pages, secs.size);
   register_state(state.get());

@@ -41,6 +41,7 @@ emulator_enter:
   mov %rdx, L_RDX
   mov %r8, L_R8
   mov %r9, L_R9
+.Lprepare:
   mov RUN, %rdi
   mov %ecx, %esi
   call emulator_prepare_enter

@@ -36,6 +36,11 @@
 #define T_CSSA 192
 #define T_XFRM 200
 #define T_SSA 208
+#define T_SAVED_FS 216
+#define T_NEXT_TCS 224
+
+// Thread::leaf_active.
+#define LEAF_RUNNING 1
 
 // TcsState.
 #define TCS_ACTIVE 0
@@ -50,6 +55,20 @@
 #define TCS_COUNT_EEXIT 64
 #define TCS_COUNT_FAST 72
 #define TCS_COUNT_ERESUME 80
+#define TCS_ENTRY_EPOCH 88
+#define TCS_STATE_SHIFT 11
+
+// FastGlobals.
+#define F_BASE 0
+#define F_SIZE 8
+#define F_EPCM 16
+#define F_TCS 24
+#define F_SITES 32
+#define F_EPOCH 40
+#define F_ASSERTIONS 48
+
+#define SITE_SIZE 9
+#define ENTRY_SLOT_SHIFT 20
 
 // sgx::SsaGpr.
 #define GPR_URSP 144

@@ -1,6 +1,7 @@
-// The ENCLU leaves that work on pages, keys and reports (SDM 38.4). Operands that must be readable are read once, into a copy.
+// The ENCLU leaves that work on pages (SDM 38.4): EACCEPT, EACCEPTCOPY, EMODPE. Operands that must be readable are read once, into a
+// copy. Mode fast calls this code straight from the enclave, so it is compiled without vector registers and calls nothing that uses
+// them.
 #include <cstring>
-#include <initializer_list>
 
 #include "emulator/checks.h"
 #include "emulator/thread.h"
@@ -14,18 +15,7 @@ using sgx::SgxError;
 
 constexpr u64 kPageMask = ~(kPage - 1);
 
-// An access by a leaf to [address, +size) of a page that must be regular, accepted and allow `needed`. The range lies in one page.
-Status check_access(const State& state, u64 address, u32 needed) {
-  const Entry entry = state.entry(address & kPageMask).load(std::memory_order_acquire);
-  CHECK_LEAF(access_present, (entry & kEntryAbsent) == 0, Status::pf(address));
-  CHECK_LEAF(access_epcm, (entry_wanted_pte(entry & ~Entry{kEntryAbsent}) & needed) == needed, Status::pf(address));
-  return {};
-}
-
 bool read_enclave(void* to, u64 address, u64 size) { return emulator_copy(to, reinterpret_cast<const void*>(address), size) == 0; }
-bool write_enclave(u64 address, const void* from, u64 size) {
-  return emulator_copy(reinterpret_cast<void*>(address), from, size) == 0;
-}
 
 // The SECINFO operand that EACCEPT, EACCEPTCOPY and EMODPE share.
 Status read_secinfo(const State& state, u64 address, sgx::Secinfo* secinfo) {
@@ -94,6 +84,13 @@ Status accept_tcs_page(State& state, u64 page, Entry entry) {
 
 }  // namespace
 
+Status check_access(const State& state, u64 address, u32 needed) {
+  const Entry entry = state.entry(address & kPageMask).load(std::memory_order_acquire);
+  CHECK_LEAF(access_present, (entry & kEntryAbsent) == 0, Status::pf(address));
+  CHECK_LEAF(access_epcm, (entry_wanted_pte(entry & ~Entry{kEntryAbsent}) & needed) == needed, Status::pf(address));
+  return {};
+}
+
 u32 fault_error_code(const State& state, u64 address, bool write) {
   u32 code = sgx::kPfUser | (write ? sgx::kPfWrite : 0);
   if (!state.contains(address)) return code;
@@ -154,9 +151,12 @@ Status leaf_eacceptcopy(const LeafContext& context, u64 secinfo_at, u64 page, u6
   constexpr Entry kExpected = sgx::kSecinfoPending | (sgx::kSecinfoRegRw & kEntryTypeMask);
   CHECK_LEAF(eacceptcopy_dest_pending, (entry & kExpectedMask) == kExpected, Status::code(SgxError::page_attributes_mismatch));
   // The page is still out of everybody's reach, so nobody sees it half filled.
-  u8 content[kPage];
-  if (!read_enclave(content, source, kPage)) return Status::pf(source);
-  if (!write_through(page, content, kPage)) fatal("EACCEPTCOPY: the page cannot be written", page);
+  if (!write_through(page, reinterpret_cast<const void*>(source), kPage)) {
+    // The page tables of the source are not up to date: read it with the fault handler's help.
+    u8 content[kPage];
+    if (!read_enclave(content, source, kPage)) return Status::pf(source);
+    if (!write_through(page, content, kPage)) fatal("EACCEPTCOPY: the page cannot be written", page);
+  }
   do {
     CHECK_LEAF(eacceptcopy_dest_pending, (entry & kExpectedMask) == kExpected, Status::code(SgxError::page_attributes_mismatch));
   } while (!slot.compare_exchange_weak(entry, (entry & ~Entry{sgx::kSecinfoPending | sgx::kSecinfoRwx}) | (flags & sgx::kSecinfoRwx),
@@ -183,53 +183,6 @@ Status leaf_emodpe(const LeafContext& context, u64 secinfo_at, u64 page) {
     CHECK_LEAF(emodpe_write_only, (both & sgx::kSecinfoW) == 0 || (both & sgx::kSecinfoR) != 0, Status::gp());
   } while (!slot.compare_exchange_weak(entry, entry | (secinfo.flags & sgx::kSecinfoRwx), std::memory_order_acq_rel));
   ++context.tcs.counters.emodpe;
-  return {};
-}
-
-Status leaf_ereport(const LeafContext& context, u64 target_at, u64 data_at, u64 output) {
-  State& state = context.state;
-  const bool aligned =
-      target_at % sgx::kAlignTargetinfo == 0 && data_at % sgx::kAlignReportdata == 0 && output % sgx::kAlignReport == 0;
-  CHECK_LEAF(ereport_aligned, aligned, Status::gp());
-  CHECK_LEAF(ereport_in_elrange, state.contains(target_at) && state.contains(data_at) && state.contains(output), Status::gp());
-  for (const u64 input : {target_at, data_at}) {
-    if (const Status status = check_access(state, input, sgx::kSecinfoR); !status.ok()) CHECK_LEAF(ereport_access, false, status);
-  }
-  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) {
-    CHECK_LEAF(ereport_access, false, status);
-  }
-  sgx::Targetinfo target;
-  sgx::Reportdata data;
-  if (!read_enclave(&target, target_at, sizeof(target))) return Status::pf(target_at);
-  if (!read_enclave(&data, data_at, sizeof(data))) return Status::pf(data_at);
-  const sgx::LeafResult<sgx::Report> report = sgx::ereport(state.device, state.identity, target, data);
-  if (!report) {
-    CHECK_LEAF(ereport_target, false, Status::gp());
-    return {};
-  }
-  if (!write_enclave(output, &*report, sizeof(*report))) return Status::pf(output);
-  ++context.tcs.counters.ereport;
-  return {};
-}
-
-Status leaf_egetkey(const LeafContext& context, u64 request_at, u64 output) {
-  State& state = context.state;
-  CHECK_LEAF(egetkey_aligned, request_at % sgx::kAlignKeyrequest == 0 && output % sgx::kAlignKey == 0, Status::gp());
-  CHECK_LEAF(egetkey_in_elrange, state.contains(request_at) && state.contains(output), Status::gp());
-  if (const Status status = check_access(state, request_at, sgx::kSecinfoR); !status.ok()) CHECK_LEAF(egetkey_access, false, status);
-  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) {
-    CHECK_LEAF(egetkey_access, false, status);
-  }
-  sgx::Keyrequest request;
-  if (!read_enclave(&request, request_at, sizeof(request))) return Status::pf(request_at);
-  const sgx::LeafResult<sgx::Key128> key = sgx::egetkey(state.device, state.identity, request);
-  if (!key) {
-    const sgx::LeafFailure failure = key.error();
-    CHECK_LEAF(egetkey_request, false, failure.general_protection ? Status::gp() : Status::code(failure.code));
-    return {};
-  }
-  if (!write_enclave(output, key->data(), key->size())) return Status::pf(output);
-  ++context.tcs.counters.egetkey;
   return {};
 }
 

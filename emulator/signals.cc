@@ -50,11 +50,11 @@ bool is_illegal_inside(const u8* code, std::size_t size, bool* cpuid) {
   return *cpuid || op == 0xcd || port;
 }
 
-void finish_leaf(const Frame& frame, const Status& status) {
+void finish_leaf(const State& state, const Frame& frame, const Status& status) {
   frame.rax() = static_cast<u32>(status.error);
   frame.reg(REG_EFL) &= ~kArithmeticFlags;
   if (status.error != sgx::SgxError::success) frame.reg(REG_EFL) |= kZeroFlag;
-  frame.rip() += sgx::kEncluBytes.size();
+  frame.rip() += is_patched_site(state, frame.rip()) ? kSiteSize : sgx::kEncluBytes.size();
 }
 
 Status play_page_leaf(const LeafContext& context, sgx::EncluLeaf leaf, const Frame& frame) {
@@ -108,7 +108,7 @@ void enclu_inside(Thread& thread, const Frame& frame) {
     case sgx::EncluLeaf::emodpe:
     case sgx::EncluLeaf::eacceptcopy:
       status = play_page_leaf(context, leaf, frame);
-      if (status.fault == Fault::none) finish_leaf(frame, status);
+      if (status.fault == Fault::none) finish_leaf(*thread.state, frame, status);
       break;
     default: status = Status::gp(); break;
   }
@@ -221,6 +221,8 @@ bool is_enclu(const Thread& thread, const Frame& frame) {
   const u64 rip = frame.rip();
   if (rip == host_enclu()) return thread.in_enclave == 0;
   if (thread.in_enclave == 0 || !thread.state->contains(rip)) return false;
+  // The fast path has given up and executed a real ENCLU (settle_fast_transition() has put RIP here).
+  if (is_patched_site(*thread.state, rip)) return true;
   const bool fetch_fault = frame.reg(REG_TRAPNO) == 14 && (frame.reg(REG_ERR) & sgx::kPfFetch) != 0;
   if (fetch_fault) return false;
   u8 code[3] = {};
@@ -231,13 +233,17 @@ bool handle_synchronous(Thread& thread, const Frame& frame, int signal, siginfo_
   if (signal == SIGSEGV || signal == SIGBUS) {
     if (settle_copy_fault(frame)) return true;
   }
-  if (settle_fast_transition(thread, frame, true)) return true;
+  if (settle_fast_transition(thread, frame, true)) {
+    raise_deferred(thread);
+    return true;
+  }
   if ((signal == SIGSEGV || signal == SIGILL) && is_enclu(thread, frame)) {
     if (thread.in_enclave != 0) {
       enclu_inside(thread, frame);
     } else {
       enclu_outside(thread, frame);
     }
+    raise_deferred(thread);
     return true;
   }
   if (thread.in_enclave != 0) {
@@ -301,15 +307,13 @@ void emulator_signal(int signal, siginfo_t* info, ucontext_t* uc, Bases* bases, 
     const bool trapped = handled && signal == SIGTRAP && is_at_aep(uc);
     if (trapped || !handled) run_async_handler(thread, signal, info, uc);
   } else {
-    bool deliver = true;
-    if (thread->leaf_active != 0) {
-      thread->deferred |= u64{1} << (signal & 63);
-      deliver = false;
+    if (thread->leaf_active == LEAF_RUNNING) {
+      thread->deferred |= u64{1} << (signal - 1);
     } else {
       settle_fast_transition(*thread, frame, false);
       if (thread->in_enclave != 0) play_aex(*thread, frame, {.signal = signal});
+      run_async_handler(thread, signal, info, uc);
     }
-    if (deliver) run_async_handler(thread, signal, info, uc);
   }
   errno = saved_errno;
 }

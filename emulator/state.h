@@ -52,7 +52,8 @@ constexpr u32 entry_wanted_pte(Entry e) {
 struct Thread;
 
 // A TCS with its execution state. Only the thread that holds `active` changes the rest; counters too.
-struct TcsState {
+inline constexpr std::size_t kTcsStateSize = 2048;  // a power of two: fast.S indexes by shifting
+struct alignas(kTcsStateSize) TcsState {
   std::atomic<u32> active;   // offset 0: fast.S
   u32 cssa;                  // 4
   Thread* thread;            // 8: who is inside
@@ -65,13 +66,13 @@ struct TcsState {
   u64 count_eexit;           // 64
   u64 count_fast;            // 72
   u64 count_eresume;         // 80
+  std::atomic<u64> entry_epoch;  // 88
   u64 flags;
   u64 ossa;
   u32 nssa;
   u32 slot;
   bool used;
-  bool gs_page_marked;
-  std::atomic<u64> entry_epoch;
+  bool gs_page_marked;  // mark_gs_page() has been here
   Counters counters;
 };
 
@@ -98,6 +99,7 @@ struct State {
   std::optional<sgx::Measurement> measurement;
   sgx::EnclaveIdentity identity{};
   u64 frame_bytes = 0;
+  u64 xsave_bytes = 0;  // of SECS.ATTRIBUTES.XFRM
   std::atomic<bool> initialized{false};
   std::atomic<Entry>* epcm = nullptr;  // size / kPage entries, sparse
   TcsState* tcs = nullptr;             // kMaxTcs slots, sparse
@@ -110,8 +112,10 @@ struct State {
   void* hook_context = nullptr;
   Counters counters{};  // of ENCLS leaves, and of TCSs that are gone
   std::atomic<u64> lazy_faults{0};
-  u64 pointer_page = 0;  // mode fast: address of the emulator's page inside ELRANGE, 0 = none
+  // Mode fast (fast.cc).
+  u64 pointer_page = 0;  // address of the emulator's page inside ELRANGE, 0 = none
   u32 patched = 0;
+  u64* sites = nullptr;  // addresses of the rewritten ENCLU sites, rising
   void* thunks = nullptr;
   std::size_t thunks_size = 0;
 
@@ -163,6 +167,8 @@ Status leaf_eacceptcopy(const LeafContext& context, u64 secinfo, u64 page, u64 s
 Status leaf_emodpe(const LeafContext& context, u64 secinfo, u64 page);
 Status leaf_ereport(const LeafContext& context, u64 targetinfo, u64 data, u64 output);
 Status leaf_egetkey(const LeafContext& context, u64 request, u64 output);
+// An access by a leaf to [address, +size) of a page that must be regular, accepted and allow `needed`. The range lies in one page.
+Status check_access(const State& state, u64 address, u32 needed);
 // What EADD and EACCEPT make of a TCS page's content.
 void load_tcs(State& state, u64 address, const sgx::Tcs& tcs, u32 slot);
 // The error code of a page fault on an access that the EPCM or the page tables refuse.
@@ -172,8 +178,15 @@ constexpr bool is_canonical(u64 address) {
   return static_cast<std::int64_t>(address << 16) >> 16 == static_cast<std::int64_t>(address);
 }
 
-// Rewrites the ENCLU sites of measured executable pages (fast.cc). Called once at the end of EINIT in mode fast.
+// ---- Mode fast (fast.cc).
+// Length of a rewritten site: ENCLU and the nop behind it.
+inline constexpr u64 kSiteSize = 9;
+// Rewrites the ENCLU sites of executable pages. Called once, in EINIT; needs State::pte.
 void patch_sites(State& state);
+// True if `address` is a rewritten site.
+bool is_patched_site(const State& state, u64 address);
+// Undoes what patch_sites() left outside the enclave.
+void release_sites(State& state);
 
 }  // namespace emulator
 #endif  // EMULATOR_STATE_H

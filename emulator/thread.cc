@@ -207,27 +207,29 @@ void fatal(const char* message, u64 value) {
   std::abort();
 }
 
-// Called by emulator_enter(): < 0 is its result, 0 = execute ENCLU, 1 = take the fast path.
-extern "C" int emulator_prepare_enter(sgx::EnclaveRun* run, u32 function);
-int emulator_fast_prepare(Thread& thread, State& state, sgx::EnclaveRun* run, u32 function);
+// For emulator_enter(): < 0 is its result, 0 = execute ENCLU, 1 = take the fast path. In RAX and RDX.
+struct EntryDecision {
+  std::int64_t code;
+  Thread* thread;
+};
+extern "C" EntryDecision emulator_prepare_enter(sgx::EnclaveRun* run, u32 function);
 
-int emulator_prepare_enter(sgx::EnclaveRun* run, u32 function) {
-  if (function != static_cast<u32>(sgx::EncluLeaf::eenter) && function != static_cast<u32>(sgx::EncluLeaf::eresume)) return -EINVAL;
+EntryDecision emulator_prepare_enter(sgx::EnclaveRun* run, u32 function) {
+  if (function != static_cast<u32>(sgx::EncluLeaf::eenter) && function != static_cast<u32>(sgx::EncluLeaf::eresume)) return {-EINVAL, nullptr};
   u64 bits = 0;
   for (std::size_t i = 0; i < run->reserved.size(); i += 8) {
     u64 word = 0;
     std::memcpy(&word, run->reserved.data() + i, sizeof(word));
     bits |= word;
   }
-  if (bits != 0) return -EINVAL;
+  if (bits != 0) return {-EINVAL, nullptr};
   Thread* thread = attach();
-  if (thread == nullptr) return errno == EAGAIN ? -EAGAIN : -ENOMEM;
-  if (!arm_signal_stack(*thread)) return -EBUSY;
+  if (thread == nullptr) return {errno == EAGAIN ? -EAGAIN : -ENOMEM, nullptr};
+  if (!arm_signal_stack(*thread)) return {-EBUSY, nullptr};
   State* state = find_state(run->tcs);
-  if (state == nullptr) return 0;  // the ENCLU faults
-  if (!prepare_thread_for(*thread, *state)) return -EPERM;
-  if (state->options.mode == Mode::fast) return emulator_fast_prepare(*thread, *state, run, function);
-  return 0;
+  if (state == nullptr) return {0, thread};  // the ENCLU faults
+  if (!prepare_thread_for(*thread, *state)) return {-EPERM, nullptr};
+  return {prepare_fast_entry(*thread, *state, *run, function) ? 1 : 0, thread};
 }
 
 int enter(u64 rdi, u64 rsi, u64 rdx, u32 function, u64 r8, u64 r9, sgx::EnclaveRun* run) {

@@ -28,6 +28,8 @@ struct Thread {
   u64 entry_rip, entry_fs, entry_gs, entry_ssa_gpr, cssa;
   u64 xfrm;  // of ERESUME: what XRSTOR loads
   u64 ssa;
+  u64 saved_fs;      // the enclave's, while a fast leaf runs
+  TcsState* next_tcs;  // what the next fast EENTER enters
   u32 depth;        // asynchronous handlers on the stack
   u32 armed_level;  // whose stack sigaltstack() has
   u32 slot;
@@ -42,6 +44,9 @@ static_assert(offsetof(Thread, rax) == T_RAX && offsetof(Thread, flags) == T_FLA
 static_assert(offsetof(Thread, rsp) == T_RSP && offsetof(Thread, r11) == T_R11 && offsetof(Thread, rdi) == T_RDI);
 static_assert(offsetof(Thread, entry_ssa_gpr) == T_ENTRY_SSA_GPR && offsetof(Thread, cssa) == T_CSSA);
 static_assert(offsetof(Thread, xfrm) == T_XFRM && offsetof(Thread, ssa) == T_SSA);
+static_assert(offsetof(Thread, saved_fs) == T_SAVED_FS && offsetof(Thread, next_tcs) == T_NEXT_TCS);
+static_assert(offsetof(TcsState, entry_epoch) == TCS_ENTRY_EPOCH && sizeof(TcsState) == 1U << TCS_STATE_SHIFT);
+static_assert(SITE_SIZE == kSiteSize && ENTRY_SLOT_SHIFT == kEntrySlotShift);
 static_assert(offsetof(TcsState, active) == TCS_ACTIVE && offsetof(TcsState, cssa) == TCS_CSSA);
 static_assert(offsetof(TcsState, thread) == TCS_THREAD && offsetof(TcsState, address) == TCS_ADDRESS);
 static_assert(offsetof(TcsState, aep) == TCS_AEP && offsetof(TcsState, entry) == TCS_ENTRY);
@@ -134,8 +139,31 @@ struct EntryPlan {
 Status check_entry(u64 tcs_address, u64 aep, bool resume, EntryPlan* plan);
 void finish_entry(Thread& thread, const EntryPlan& plan, u64 aep);
 
-// ---- Fast mode (fast.cc): a signal that finds the thread in a transition. True: the frame is now at a defined place.
+// ---- Mode fast (fast.cc, fast.S).
+// What the fast paths need of the one enclave that uses them.
+struct FastGlobals {
+  u64 base;
+  u64 size;
+  std::atomic<Entry>* epcm;
+  TcsState* tcs;
+  const u64* sites;
+  const std::atomic<u64>* epoch;
+  u64 assertions;
+};
+static_assert(offsetof(FastGlobals, size) == F_SIZE && offsetof(FastGlobals, epcm) == F_EPCM && offsetof(FastGlobals, tcs) == F_TCS);
+static_assert(offsetof(FastGlobals, sites) == F_SITES && offsetof(FastGlobals, epoch) == F_EPOCH);
+static_assert(offsetof(FastGlobals, assertions) == F_ASSERTIONS);
+// Checks an entry and fills what the assembly loads. False: take the trapping path (which reports what is wrong).
+bool prepare_fast_entry(Thread& thread, State& state, const sgx::EnclaveRun& run, u32 function);
+// A signal found the thread outside ELRANGE in a transition or leaf of mode fast: the frame is brought to a defined place, either in
+// the enclave (in_enclave is set, RIP at or behind the site) or outside. True: a synchronous signal is dealt with by that.
 bool settle_fast_transition(Thread& thread, const Frame& frame, bool synchronous);
+// Lets the fast paths find `tcs` by the page that GS points to, unless several TCSs share it.
+void mark_gs_page(State& state, TcsState& tcs);
+// True if `state` is the enclave that the fast paths serve.
+bool is_fast_state(const State& state);
+// Sends the signals again that came while a leaf ran.
+void raise_deferred(Thread& thread);
 
 [[noreturn]] void fatal(const char* message, u64 value = 0);
 

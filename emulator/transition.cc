@@ -52,7 +52,7 @@ Status check_tcs_content(const State& state, const TcsState& tcs) {
 }
 
 Status check_ssa_frame(const State& state, u64 ssa) {
-  const u64 xsave_end = ssa + xsave_size(state.secs.attributes.xfrm);
+  const u64 xsave_end = ssa + state.xsave_bytes;
   for (u64 page = ssa; page < xsave_end; page += kPage) {
     if (const Status status = check_ssa_page(state, page); !status.ok()) return status;
   }
@@ -238,6 +238,30 @@ Status play_eexit(Thread& thread, const Frame& frame) {
   tcs.thread = nullptr;
   tcs.active.store(0, std::memory_order_release);
   return {};
+}
+
+bool prepare_fast_entry(Thread& thread, State& state, const sgx::EnclaveRun& run, u32 function) {
+  if (!is_fast_state(state) || function != static_cast<u32>(sgx::EncluLeaf::eenter) || state.options.assertions) return false;
+  // Whatever is wrong here is for the trapping path to find and report.
+  if (!check_tcs_page(&state, run.tcs).ok()) return false;
+  TcsState* tcs = state.tcs_at(run.tcs);
+  if (tcs == nullptr || !check_tcs_content(state, *tcs).ok() || tcs->cssa >= tcs->nssa) return false;
+  const u64 ssa = state.base + tcs->ossa + u64{tcs->cssa} * state.frame_bytes;
+  const u64 gpr = gpr_address(state, ssa);
+  if (!check_ssa_frame(state, ssa).ok()) return false;
+  if ((entry_pte(state.entry(gpr & ~(kPage - 1)).load(std::memory_order_relaxed)) & sgx::kSecinfoW) == 0) return false;
+  if (!tcs->gs_page_marked) {
+    const SignalBlock block;
+    mark_gs_page(state, *tcs);
+  }
+  thread.next_tcs = tcs;
+  thread.state = &state;
+  thread.cssa = tcs->cssa;
+  thread.entry_ssa_gpr = gpr;
+  thread.entry_rip = tcs->entry;
+  thread.entry_fs = tcs->fs_base;
+  thread.entry_gs = tcs->gs_base;
+  return true;
 }
 
 void play_aex(Thread& thread, const Frame& frame, const AexCause& cause) {
