@@ -1,0 +1,279 @@
+#include "kernel/vfs/pipe.h"
+
+#include <algorithm>
+#include <bit>
+#include <string_view>
+
+#include "abi/fs.h"
+#include "abi/signal.h"
+#include "kernel/base/string.h"
+#include "kernel/frame/bytes.h"
+#include "kernel/frame/heap.h"
+#include "kernel/task/signal.h"
+#include "kernel/task/task.h"
+
+namespace kernel {
+namespace {
+
+constinit std::atomic<std::uint64_t> pipe_numbers{1};
+constexpr std::uint32_t kFionread = 0x541b;
+
+}  // namespace
+
+std::uint64_t Pipe::next_number() { return pipe_numbers.fetch_add(1, std::memory_order_relaxed); }
+
+Pipe::~Pipe() {
+  if (!buffer_.empty()) frame::free_pages(buffer_);
+}
+
+Result<> Pipe::make_buffer() {
+  if (!buffer_.empty()) return {};
+  buffer_ = TRY(frame::allocate_pages(size() / kPageSize));
+  return {};
+}
+
+// The contiguous part of the ring from running index `at`, at most `most` bytes.
+std::span<std::byte> Pipe::piece(std::uint64_t at, std::uint64_t most) {
+  const std::size_t offset = at & (buffer_.size() - 1);
+  return buffer_.subspan(offset, std::min<std::uint64_t>(most, buffer_.size() - offset));
+}
+
+bool Pipe::has_room(std::uint64_t needed) const { return size() - used() >= needed; }
+
+// With the reader's lock: moves bytes out, in at most two pieces.
+Result<std::size_t> Pipe::read_available(IoSink& sink) {
+  std::size_t moved = 0;
+  while (!sink.full()) {
+    const std::uint64_t head = head_.load(std::memory_order_relaxed);
+    const std::uint64_t there = tail_.load(std::memory_order_acquire) - head;
+    if (there == 0) break;
+    const std::span<std::byte> from = piece(head, std::min(there, sink.remaining()));
+    auto put = sink.put(from);
+    if (!put.ok()) {
+      if (moved != 0) break;
+      return put.error();
+    }
+    const std::size_t count = std::move(put).release();
+    head_.store(head + count, std::memory_order_release);
+    moved += count;
+    if (count < from.size()) break;
+  }
+  return moved;
+}
+
+Result<std::size_t> Pipe::read(IoSink& sink, bool nonblocking) {
+  if (sink.full()) return std::size_t{0};
+  for (;;) {
+    if (used() != 0) {
+      read_lock_.lock();
+      auto moved = read_available(sink);
+      read_lock_.unlock();
+      if (!moved.ok()) return moved.error();
+      if (const std::size_t count = std::move(moved).release(); count != 0) {
+        queue_.wake_all(kPollWritable);
+        return count;
+      }
+    }
+    if (used() == 0 && writers_.load(std::memory_order_acquire) == 0) return std::size_t{0};
+    if (nonblocking) return Errno::again;
+    TRY(queue_.wait([this] { return used() != 0 || writers_.load(std::memory_order_acquire) == 0; }));
+  }
+}
+
+// With the writer's lock: fills what room there is.
+Result<std::size_t> Pipe::write_room(IoSource& source, std::uint64_t) {
+  TRY(make_buffer());
+  std::size_t moved = 0;
+  while (!source.empty()) {
+    const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+    const std::uint64_t room = buffer_.size() - (tail - head_.load(std::memory_order_acquire));
+    if (room == 0) break;
+    const std::span<std::byte> into = piece(tail, std::min(room, source.remaining()));
+    auto taken = source.take(into);
+    if (!taken.ok()) {
+      if (moved != 0) break;
+      return taken.error();
+    }
+    const std::size_t count = std::move(taken).release();
+    tail_.store(tail + count, std::memory_order_release);
+    moved += count;
+    if (count < into.size()) break;
+  }
+  return moved;
+}
+
+Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
+  std::size_t total = 0;
+  const auto partial = [&](Errno error) -> Result<std::size_t> {
+    if (total != 0) return total;
+    return error;
+  };
+  while (!source.empty()) {
+    if (readers_.load(std::memory_order_acquire) == 0) return partial(Errno::pipe);
+    const std::uint64_t needed = source.remaining() <= kAtomic ? source.remaining() : 1;
+    write_lock_.lock();
+    Result<std::size_t> moved = std::size_t{0};
+    if (has_room(needed)) moved = write_room(source, needed);
+    write_lock_.unlock();
+    if (!moved.ok()) return partial(moved.error());
+    if (const std::size_t count = std::move(moved).release(); count != 0) {
+      total += count;
+      queue_.wake_all(kPollReadable);
+      continue;
+    }
+    if (nonblocking) return partial(Errno::again);
+    const auto waited = queue_.wait([&] { return has_room(needed) || readers_.load(std::memory_order_acquire) == 0; });
+    if (!waited.ok()) return partial(waited.error());
+  }
+  return total;
+}
+
+std::uint32_t Pipe::available() const { return static_cast<std::uint32_t>(used()); }
+
+std::uint32_t Pipe::read_readiness() const {
+  std::uint32_t events = used() != 0 ? kPollReadable : 0;
+  if (writers_.load(std::memory_order_acquire) == 0 && writer_opens_.load(std::memory_order_relaxed) != 0) events |= kPollHup;
+  return events;
+}
+
+std::uint32_t Pipe::write_readiness() const {
+  std::uint32_t events = has_room(kAtomic) ? kPollWritable : 0;
+  if (readers_.load(std::memory_order_acquire) == 0) events |= kPollErr;
+  return events;
+}
+
+Result<std::uint32_t> Pipe::resize(std::uint32_t wanted) {
+  if (wanted > 0x8000'0000U) return Errno::inval;
+  const std::uint32_t fresh_size = std::bit_ceil(std::max<std::uint32_t>(wanted, kPageSize));
+  if (fresh_size > kMaxSize) return Errno::perm;
+  const std::span<std::byte> fresh = TRY(frame::allocate_pages(fresh_size / kPageSize));
+  std::span<std::byte> old = fresh;
+  read_lock_.lock();
+  write_lock_.lock();
+  const std::uint64_t there = used();
+  const bool fits = there <= fresh_size;
+  if (fits) {
+    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    for (std::uint64_t done = 0; done < there;) {
+      const std::span<std::byte> from = piece(head + done, there - done);
+      copy_bytes(fresh.subspan(done), from);
+      done += from.size();
+    }
+    old = buffer_;
+    buffer_ = fresh;
+    size_.store(fresh_size, std::memory_order_relaxed);
+    head_.store(0, std::memory_order_relaxed);
+    tail_.store(there, std::memory_order_release);
+  }
+  write_lock_.unlock();
+  read_lock_.unlock();
+  if (!old.empty()) frame::free_pages(old);
+  if (!fits) return Errno::busy;
+  queue_.wake_all(kPollWritable);
+  return fresh_size;
+}
+
+void Pipe::add_reader() {
+  readers_.fetch_add(1, std::memory_order_acq_rel);
+  reader_opens_.fetch_add(1, std::memory_order_acq_rel);
+  queue_.wake_all(kPollWritable);
+}
+void Pipe::add_writer() {
+  writers_.fetch_add(1, std::memory_order_acq_rel);
+  writer_opens_.fetch_add(1, std::memory_order_acq_rel);
+  queue_.wake_all(0);
+}
+void Pipe::drop_reader() {
+  if (readers_.fetch_sub(1, std::memory_order_acq_rel) == 1) queue_.wake_all(kPollErr | kPollWritable);
+}
+void Pipe::drop_writer() {
+  if (writers_.fetch_sub(1, std::memory_order_acq_rel) == 1) queue_.wake_all(kPollHup | kPollReadable);
+}
+
+Result<> Pipe::open_fifo(bool reader, bool writer, bool nonblocking) {
+  if (writer && !reader && nonblocking && readers_.load(std::memory_order_acquire) == 0) return Errno::nxio;
+  const std::uint32_t readers_before = reader_opens_.load(std::memory_order_acquire);
+  const std::uint32_t writers_before = writer_opens_.load(std::memory_order_acquire);
+  if (reader) add_reader();
+  if (writer) add_writer();
+  if (nonblocking || (reader && writer)) return {};
+  Result<> waited;
+  if (reader)
+    waited = queue_.wait([&] { return writers_.load() != 0 || writer_opens_.load(std::memory_order_acquire) != writers_before; });
+  else
+    waited = queue_.wait([&] { return readers_.load() != 0 || reader_opens_.load(std::memory_order_acquire) != readers_before; });
+  if (waited.ok()) return {};
+  if (reader) drop_reader();
+  if (writer) drop_writer();
+  return waited;
+}
+
+// ---- the open file
+
+PipeEnd::PipeEnd(Ref<Pipe> pipe, std::uint32_t flags) : OpenFile(flags), pipe_(pipe) {}
+PipeEnd::PipeEnd(RefPtr<Dentry> dentry, RefPtr<Inode> inode, Ref<Pipe> pipe, std::uint32_t flags)
+    : OpenFile(std::move(dentry), std::move(inode), flags), pipe_(pipe) {}
+
+Result<std::size_t> PipeEnd::read(IoSink& sink) { return pipe_->read(sink, is_nonblocking()); }
+
+Result<std::size_t> PipeEnd::write(IoSource& source) {
+  auto written = pipe_->write(source, is_nonblocking());
+  if (!written.ok() && written.error() == Errno::pipe) raise_signal(current_task(), abi::kSigPipe);
+  return written;
+}
+
+Result<std::uint64_t> PipeEnd::ioctl(Task&, std::uint32_t request, std::uint64_t argument) {
+  if (request != kFionread) return Errno::notty;
+  TRY(UserPtr<std::int32_t>(argument).store(static_cast<std::int32_t>(pipe_->available())));
+  return std::uint64_t{0};
+}
+
+std::uint32_t PipeEnd::readiness() {
+  std::uint32_t events = 0;
+  if (may_read()) events |= pipe_->read_readiness();
+  if (may_write()) events |= pipe_->write_readiness();
+  return events;
+}
+
+Result<Attributes> PipeEnd::attributes() {
+  if (inode()) return OpenFile::attributes();
+  Attributes attributes{};
+  attributes.mode = mode_of(FileType::fifo) | 0600;
+  attributes.ino = pipe_->number();
+  return attributes;
+}
+
+std::size_t PipeEnd::describe(std::span<char> into) {
+  FixedString<40> text;
+  text.append_clipped("pipe:[").append_clipped(Digits(pipe_->number()).view()).append_clipped("]");
+  const std::size_t count = std::min(text.view().size(), into.size());
+  std::copy_n(text.view().begin(), count, into.begin());
+  return count;
+}
+
+void PipeEnd::on_last_close() {
+  if (may_read()) pipe_->drop_reader();
+  if (may_write()) pipe_->drop_writer();
+}
+
+Result<PipePair> make_pipe(std::uint32_t flags) {
+  const Ref<Pipe> pipe = TRY(make_ref<Pipe>());
+  const Ref<PipeEnd> read_end = TRY(make_ref<PipeEnd>(pipe, flags | abi::kORdOnly));
+  const Ref<PipeEnd> write_end = TRY(make_ref<PipeEnd>(pipe, flags | abi::kOWrOnly));
+  pipe->add_reader();
+  pipe->add_writer();
+  return PipePair{.read_end = read_end, .write_end = write_end};
+}
+
+Result<Ref<OpenFile>> open_fifo(Dentry& where, Inode& inode, std::uint32_t flags) {
+  RefPtr<InodePayload> payload = inode.payload();
+  if (!payload) payload = inode.install_payload(TRY(make_ref<Pipe>()));
+  // SAFETY: only this function installs payloads on FIFO inodes, and they are Pipes.
+  const Ref<Pipe> pipe(static_cast<Pipe&>(*payload));
+  const std::uint32_t access = flags & abi::kOAccMode;
+  const Ref<PipeEnd> end = TRY(make_ref<PipeEnd>(RefPtr<Dentry>(&where), RefPtr<Inode>(&inode), pipe, flags));
+  TRY(pipe->open_fifo(access != abi::kOWrOnly, access != abi::kORdOnly, (flags & abi::kONonBlock) != 0));
+  return Ref<OpenFile>(end);
+}
+
+}  // namespace kernel

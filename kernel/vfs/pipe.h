@@ -1,0 +1,97 @@
+// Pipes and FIFOs (pipe(7), fifo(7)).
+//
+// A pipe is a ring of bytes with one running index per side. Each side is serialised by a PositionLock of its own, so data is copied
+// between the ring and program memory directly, in one copy, while the other side works on its part; the indices are the only shared
+// words. Writes of at most PIPE_BUF bytes are atomic because the writer's lock is held for the whole piece.
+#ifndef KERNEL_VFS_PIPE_H
+#define KERNEL_VFS_PIPE_H
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "kernel/vfs/open_file.h"
+
+namespace kernel {
+
+class Pipe final : public InodePayload {
+ public:
+  static constexpr std::uint32_t kDefaultSize = 64 * 1024, kMaxSize = 1024 * 1024;
+  static constexpr std::size_t kAtomic = 4096;  // PIPE_BUF
+
+  Pipe() = default;
+  ~Pipe() override;
+
+  // Moves what is there, at most sink.remaining(). 0 = end of file. EAGAIN, Errno::restart.
+  Result<std::size_t> read(IoSink& sink, bool nonblocking);
+  // EPIPE without readers (the caller raises SIGPIPE).
+  Result<std::size_t> write(IoSource& source, bool nonblocking);
+  std::uint32_t read_readiness() const;
+  std::uint32_t write_readiness() const;
+  std::uint32_t available() const;  // bytes to read (FIONREAD)
+  std::uint32_t size() const { return size_.load(std::memory_order_relaxed); }
+  // F_SETPIPE_SZ: rounded up to a power of two of pages; EBUSY below what is in it, EPERM beyond kMaxSize, ENOMEM.
+  Result<std::uint32_t> resize(std::uint32_t size);
+
+  void add_reader();
+  void add_writer();
+  void drop_reader();
+  void drop_writer();
+  // fifo(7): an open for one side waits for the other one. ENXIO for a non-blocking writer without readers.
+  Result<> open_fifo(bool reader, bool writer, bool nonblocking);
+
+  WaitQueue& queue() { return queue_; }
+  std::uint64_t number() const { return number_; }  // inode number of an anonymous pipe
+
+ private:
+  Result<> make_buffer();
+  std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
+  std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }
+  Result<std::size_t> read_available(IoSink& sink);
+  Result<std::size_t> write_room(IoSource& source, std::uint64_t needed);
+  bool has_room(std::uint64_t needed) const;
+
+  PositionLock read_lock_, write_lock_;
+  std::span<std::byte> buffer_;  // changes only with both locks held; size is a power of two
+  std::atomic<std::uint32_t> size_{kDefaultSize};
+  std::atomic<std::uint64_t> head_{0}, tail_{0};  // bytes read and written since the buffer was made
+  std::atomic<std::uint32_t> readers_{0}, writers_{0};
+  std::atomic<std::uint32_t> reader_opens_{0}, writer_opens_{0};  // ever, for FIFOs that wait for the other side
+  WaitQueue queue_;
+  const std::uint64_t number_ = next_number();
+  static std::uint64_t next_number();
+};
+
+// One end, or both for a FIFO opened with O_RDWR.
+class PipeEnd final : public OpenFile {
+ public:
+  PipeEnd(Ref<Pipe> pipe, std::uint32_t flags);
+  PipeEnd(RefPtr<Dentry> dentry, RefPtr<Inode> inode, Ref<Pipe> pipe, std::uint32_t flags);
+
+  Result<std::size_t> read(IoSink& sink) override;
+  Result<std::size_t> write(IoSource& source) override;
+  Result<std::uint64_t> ioctl(Task& task, std::uint32_t request, std::uint64_t argument) override;
+  std::uint32_t readiness() override;
+  WaitQueue* wait_queue() override { return &pipe_->queue(); }
+  Result<Attributes> attributes() override;
+  std::size_t describe(std::span<char> into) override;
+  void on_last_close() override;
+  Result<std::uint32_t> pipe_size() override { return pipe_->size(); }
+  Result<std::uint32_t> set_pipe_size(std::uint32_t size) override { return pipe_->resize(size); }
+  bool is_stream() const override { return true; }
+  Pipe& pipe() { return *pipe_; }
+
+ private:
+  const Ref<Pipe> pipe_;
+};
+
+struct PipePair {
+  Ref<OpenFile> read_end, write_end;
+};
+// pipe2(2); `flags`: O_NONBLOCK, O_DIRECT.
+Result<PipePair> make_pipe(std::uint32_t flags);
+// For register_fifo().
+Result<Ref<OpenFile>> open_fifo(Dentry& where, Inode& inode, std::uint32_t flags);
+
+}  // namespace kernel
+#endif  // KERNEL_VFS_PIPE_H
