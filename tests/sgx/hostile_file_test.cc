@@ -1,6 +1,8 @@
 // Each rule of the reader has a file that breaks only that rule: parse() alone must refuse it, with the message of the rule.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cstring>
 #include <functional>
 
@@ -35,10 +37,8 @@ class Editor {
   Bytes& bytes() { return bytes_; }
 
   std::string error() {
-    const std::uint64_t layout_at = at(layout_address_).file_offset;
-    const std::uint64_t config_at = at(config_address_).file_offset;
-    std::memcpy(bytes_.data() + layout_at, &layout, sizeof(layout));
-    std::memcpy(bytes_.data() + config_at, &config, sizeof(config));
+    store(at(layout_address_).file_offset, layout);
+    store(at(config_address_).file_offset, config);
     std::memcpy(bytes_.data(), &header, sizeof(header));
     std::memcpy(bytes_.data() + sizeof(header), regions.data(), regions.size() * sizeof(sgx::FileRegion));
     return sgx_test::error_of(sgx::EnclaveFile::parse(bytes_, "hostile.bin"));
@@ -47,6 +47,22 @@ class Editor {
   void drop_last_plan_entry() {
     header.region_count -= 1;
     std::memset(bytes_.data() + sizeof(header) + regions.size() * sizeof(sgx::FileRegion), 0, sizeof(sgx::FileRegion));
+  }
+  // Gives a measured region without content zero pages as content.
+  void insert_content(std::uint64_t address) {
+    std::uint64_t place = 0;
+    for (sgx::FileRegion& region : regions) {
+      if (region.offset == address) {
+        region.flags |= sgx::kRegionContent;
+        region.file_offset = place;
+        bytes_.insert(bytes_.begin() + static_cast<std::ptrdiff_t>(place), region.size, 0);
+        header.file_size += region.size;
+        place += region.size;
+      } else if ((region.flags & sgx::kRegionContent) != 0) {
+        if (place > region.file_offset) region.file_offset = place;
+        place = region.file_offset + region.size;
+      }
+    }
   }
   void freeze_places() {
     layout_address_ = header.layout_address;
@@ -59,6 +75,11 @@ class Editor {
   host_abi::ConfigHeader config{};
 
  private:
+  template <class T>
+  void store(std::uint64_t offset, const T& value) {
+    if (offset + sizeof(T) <= bytes_.size()) std::memcpy(bytes_.data() + offset, &value, sizeof(T));
+  }
+
   Bytes bytes_;
   std::uint64_t layout_address_ = 0, config_address_ = 0;
 };
@@ -90,12 +111,32 @@ TEST(HostileFile, Header) {
       {"bad number of regions", [](Editor& e) { e.header.region_count = 0; }},
       {"bad number of regions", [](Editor& e) { e.header.region_count = 5000; }},
       {"not behind the load plan", [](Editor& e) { e.header.sigstruct_offset += 4096; }},
+      {"ends before its SIGSTRUCT",
+       [](Editor& e) {
+         e.header.region_count = sgx::kMaxRegions;
+         e.header.sigstruct_offset = (sizeof(e.header) + sgx::kMaxRegions * sizeof(sgx::FileRegion) + 4095) / 4096 * 4096;
+         e.bytes().resize(e.header.sigstruct_offset);
+         e.header.file_size = e.header.sigstruct_offset;
+       }},
       {"not a power of two", [](Editor& e) { e.header.elrange_size -= 1; }},
       {"disagree on ELRANGE", [](Editor& e) { e.header.elrange_size *= 2; }},
       {"disagree on ELRANGE", [](Editor& e) { e.header.ssa_frame_pages = 2; }},
       {"no kernel layout table", [](Editor& e) { e.header.layout_address += 4096; }},
       {"no kernel layout table", [](Editor& e) { e.header.layout_address = e.layout.text.start; }},
   });
+}
+
+TEST(HostileFile, Sizes) {
+  for (const std::size_t size : {0U, 1U, 127U}) {
+    const std::string error = sgx_test::error_of(sgx::EnclaveFile::parse(Bytes(size, 0x43), "hostile.bin"));
+    EXPECT_EQ(error, "enclave file hostile.bin: bad size of " + std::to_string(size) + " bytes");
+  }
+  const std::string path = testing::TempDir() + "/hostile_size.bin";
+  std::ofstream(path) << "OCCLENC1";
+  EXPECT_EQ(sgx_test::error_of(sgx::EnclaveFile::open(path)), "enclave file " + path + ": bad size of 8 bytes");
+  ASSERT_EQ(truncate(path.c_str(), static_cast<off_t>(sgx::kMaxFileSize + 4096)), 0);  // a sparse file: nothing is read
+  EXPECT_NE(sgx_test::error_of(sgx::EnclaveFile::open(path)).find("bad size of"), std::string::npos);
+  unlink(path.c_str());
 }
 
 TEST(HostileFile, Regions) {
@@ -143,6 +184,7 @@ TEST(HostileFile, LayoutAndConfiguration) {
       {"does not follow from the configuration", [](Editor& e) { e.layout.reserved[3] = 1; }},
       {"does not follow from the configuration", [](Editor& e) { e.config.kernel_heap_max += 4096; }},
       {"does not follow from the configuration", [](Editor& e) { e.config.tcs_count = 3; }},
+      {"kernel_heap_max", [](Editor& e) { e.config.kernel_heap_max = std::uint64_t{5} << 30; }},
   });
 }
 
@@ -170,6 +212,7 @@ TEST(HostileFile, ImageAndPlannedRegions) {
       {"does not follow from the layout", [](Editor& e) { e.content(e.layout.slot(0))[33] ^= 1; }},  // TCS.OENTRY
       {"does not follow from the layout", [](Editor& e) { e.content(e.layout.vcpu_block(0))[8] ^= 1; }},
       {"does not follow from the layout", [](Editor& e) { e.content(e.layout.vcpu_block(0))[4000] = 1; }},
+      {"does not follow from the layout", [](Editor& e) { e.insert_content(e.layout.ssa_frame(0, 0)); }},
       {"is missing",
        [](Editor& e) {  // the last region, the heap, has no content
          e.regions.pop_back();
