@@ -1,6 +1,8 @@
 // One line per system call; docs/syscalls.md is generated from these lines.
 #include "kernel/syscall/table.h"
 
+#include "kernel/syscall/pipe.h"
+
 namespace kernel {
 namespace {
 
@@ -20,6 +22,8 @@ consteval Table make_table() {
   // --- files (file.h, directory.h, path.h, stat.h) ---
   // --- processes, threads, signals, time (process.h, thread.h, signal.h, futex.h, time.h, exec.h, misc.h) ---
   // --- events, pipes (event.h, pipe.h) ---
+  entry(22, "pipe", sys_pipe);
+  entry(293, "pipe2", sys_pipe2);
   return table;
 }
 
