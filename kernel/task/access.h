@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "kernel/mm/address_space.h"
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
@@ -13,7 +14,8 @@ namespace kernel {
 struct TaskAccess {
   static std::optional<SignalSet>& saved_mask(Task& task) { return task.saved_mask_; }
   static std::atomic<SignalSet>& mask(Task& task) { return task.mask_; }
-  static PendingSignals& pending(Task& task) REQUIRES(task.process_->signal_lock_) { return task.pending_; }
+  // `process` is the task's own.
+  static PendingSignals& pending(Task& task, [[maybe_unused]] Process& process) REQUIRES(process.signal_lock()) { return task.pending_; }
   static std::atomic<bool>& dying(Task& task) { return task.dying_; }
   static bool& stop_counted(Task& task) { return task.stop_counted_; }
   static bool& exited(Task& task) { return task.exited_; }
@@ -44,17 +46,17 @@ struct ProcessAccess {
   static Usage& final_usage(Process& process) REQUIRES(tree_lock) { return process.final_usage_; }
   static WaitQueue& child_wait(Process& process) { return process.child_wait_; }
   // signal lock
-  static PendingSignals& pending(Process& process) REQUIRES(process.signal_lock_) { return process.pending_; }
-  static List<Task, TaskListTag>& tasks(Process& process) REQUIRES(process.signal_lock_) { return process.tasks_; }
-  static Usage& ended_usage(Process& process) REQUIRES(process.signal_lock_) { return process.ended_usage_; }
-  static int group_stop_signal(Process& process) REQUIRES(process.signal_lock_) { return process.group_stop_signal_; }
-  static void set_group_stop_signal(Process& process, int signo) REQUIRES(process.signal_lock_) {
+  static PendingSignals& pending(Process& process) REQUIRES(process.signal_lock()) { return process.pending_; }
+  static List<Task, TaskListTag>& tasks(Process& process) REQUIRES(process.signal_lock()) { return process.tasks_; }
+  static Usage& ended_usage(Process& process) REQUIRES(process.signal_lock()) { return process.ended_usage_; }
+  static int group_stop_signal(Process& process) REQUIRES(process.signal_lock()) { return process.group_stop_signal_; }
+  static void set_group_stop_signal(Process& process, int signo) REQUIRES(process.signal_lock()) {
     process.group_stop_signal_ = signo;
     process.stopping_.store(signo != 0, std::memory_order_release);
   }
-  static std::uint32_t& stop_waiting_for(Process& process) REQUIRES(process.signal_lock_) { return process.stop_waiting_for_; }
-  static std::int32_t& requested_status(Process& process) REQUIRES(process.signal_lock_) { return process.requested_status_; }
-  static RefPtr<Task>& exec_task(Process& process) REQUIRES(process.signal_lock_) { return process.exec_task_; }
+  static std::uint32_t& stop_waiting_for(Process& process) REQUIRES(process.signal_lock()) { return process.stop_waiting_for_; }
+  static std::int32_t& requested_status(Process& process) REQUIRES(process.signal_lock()) { return process.requested_status_; }
+  static RefPtr<Task>& exec_task(Process& process) REQUIRES(process.signal_lock()) { return process.exec_task_; }
   static std::atomic<bool>& stopped(Process& process) { return process.stopped_; }
   static std::atomic<bool>& exiting(Process& process) { return process.exiting_; }
   static std::atomic<std::uint32_t>& thread_count(Process& process) { return process.thread_count_; }

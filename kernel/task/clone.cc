@@ -2,11 +2,14 @@
 
 #include <utility>
 
+#include "abi/sched.h"
+
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/cpu.h"
 #include "kernel/host/log.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/access.h"
+#include "kernel/task/exec_files.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/posix_timers.h"

@@ -13,6 +13,7 @@
 #include "kernel/task/clone.h"
 #include "kernel/task/exec_files.h"
 #include "kernel/task/exit.h"
+#include "kernel/task/futex.h"
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/program.h"
 
@@ -43,7 +44,7 @@ Result<> StringBlock::add(std::string_view text) {
 }
 
 Result<> StringBlock::add_from_user(std::uint64_t address, std::size_t limit) {
-  std::array<char, 512> [[clang::uninitialized]] small;
+  [[clang::uninitialized]] std::array<char, 512> small;
   Result<std::size_t> length = frame::copy_string_from_user(small, address);
   if (length.ok()) {
     TRY(add(std::string_view(small.data(), std::move(length).release())));
@@ -61,7 +62,8 @@ Result<> StringBlock::add_from_user(std::uint64_t address, std::size_t limit) {
 Result<> StringBlock::add_all_from_user(UserPtr<const std::uint64_t> array, std::size_t limit) {
   if (array.is_null()) return {};
   for (std::size_t index = 0; index < kMaxStrings; ++index) {
-    const std::uint64_t address = TRY(TRY(array.at(index)).load());
+    const UserPtr<const std::uint64_t> slot = TRY(array.at(index));
+    const std::uint64_t address = TRY(slot.load());
     if (address == 0) return {};
     TRY(add_from_user(address, limit));
   }
@@ -279,7 +281,9 @@ Result<> execute(Task& task, frame::TrapFrame& frame, ExecRequest& request) {
   TRY(become_only_thread(task));
   if (retry) {
     // A program with fixed addresses replaces one that has the same addresses: the old memory must go first. No way back from here.
-    switch_memory(task, TRY(AddressSpace::create()));
+    futex_on_exit(task);
+    const Ref<AddressSpace> empty = TRY(AddressSpace::create());
+    switch_memory(task, empty);
     built = build_memory(task, program, request, finder.exec_name());
     if (!built.ok()) {
       process.request_exit(abi::wait_signaled(abi::kSigKill, false));
@@ -287,6 +291,7 @@ Result<> execute(Task& task, frame::TrapFrame& frame, ExecRequest& request) {
     }
     fresh = std::move(built).release();
   }
+  futex_on_exit(task);
   switch_memory(task, fresh.mm.as_ref());
   process.set_layout(fresh.program.layout);
   process.set_executable(program.main.file);
@@ -308,7 +313,8 @@ Result<Ref<Task>> spawn_first(std::string_view path, std::span<const std::string
   request.path = path;
   for (const std::string_view text : argv) TRY(request.arguments.add(text));
   for (const std::string_view text : env) TRY(request.environment.add(text));
-  const Ref<Task> task = TRY(create_first_task(TRY(AddressSpace::create()), files, fs));
+  const Ref<AddressSpace> empty = TRY(AddressSpace::create());
+  const Ref<Task> task = TRY(create_first_task(empty, files, fs));
   ProgramFinder finder(*task, request);
   const OpenedProgram program = TRY(finder.find());
   // The stack is filled by the running (kernel) thread, which borrows the new memory.

@@ -159,8 +159,8 @@ bool leave_process(Task& task, Process& process, std::int32_t own_status, std::i
     const LockGuard guard(process.signal_lock());
     task.ListNode<TaskListTag>::unlink();
     TaskAccess::exited(task) = true;
-    TaskAccess::pending(task).clear();
-    all_stopped = leave_group_stop_locked(task);
+    TaskAccess::pending(task, process).clear();
+    all_stopped = leave_group_stop_locked(task, process);
     stop_signal = ProcessAccess::group_stop_signal(process);
     Usage ended;
     ended.user_ns = task.run_time_ns();

@@ -52,10 +52,9 @@ void begin_group_stop(Task& task, int signo) {
 
 bool must_stop(const Task& task) { return task.process().is_stopping(); }
 
-bool leave_group_stop_locked(Task& task) {
+bool leave_group_stop_locked(Task& task, Process& process) {
   if (!TaskAccess::stop_counted(task)) return false;
   TaskAccess::stop_counted(task) = false;
-  Process& process = task.process();
   std::uint32_t& waiting_for = ProcessAccess::stop_waiting_for(process);
   KASSERT(waiting_for != 0);
   if (--waiting_for != 0) return false;
@@ -71,7 +70,7 @@ void stop_here(Task& task) {
     const LockGuard guard(process.signal_lock());
     signo = ProcessAccess::group_stop_signal(process);
     if (signo == 0) return;
-    last = leave_group_stop_locked(task);
+    last = leave_group_stop_locked(task, process);
   }
   if (last) report_stopped(process, signo);
   const Task::KillableSection killable(task);

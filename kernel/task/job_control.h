@@ -18,7 +18,7 @@ bool must_stop(const Task& task);
 bool resume_process_locked(Process& process) REQUIRES(process.signal_lock());
 void report_continued(Process& process);
 // A thread ends: it no longer counts for a stop in progress. True: the others have all stopped, call report_stopped().
-bool leave_group_stop_locked(Task& task) REQUIRES(task.process().signal_lock());
+bool leave_group_stop_locked(Task& task, Process& process) REQUIRES(process.signal_lock());
 void report_stopped(Process& process, int signo);
 
 // No member of the group has a parent in another group of the same session.

@@ -46,10 +46,16 @@ class PosixTimers {
   void cancel_all();
 
  private:
+  friend class PosixTimer;
+  void expire(PosixTimer& timer, Instant now) EXCLUDES(lock_);  // a timer's callback
+  std::uint64_t read_clock(const PosixTimer& timer) const;
+  void arm_locked(PosixTimer& timer, std::uint64_t clock_time) REQUIRES(lock_);
+  TimerSetting remaining_locked(const PosixTimer& timer, std::uint64_t clock_time) const REQUIRES(lock_);
+  bool get_interval_exists(std::size_t index) const EXCLUDES(lock_);
   Result<PosixTimer*> find_locked(std::int32_t id) const REQUIRES(lock_);
 
   Process& process_;
-  mutable SpinLock<LockRank::process> lock_;
+  mutable SpinLock<LockRank::pipe> lock_;  // below the signal lock, which reading CPU clocks takes
   std::array<Own<PosixTimer>, 3> intervals_ GUARDED_BY(lock_);
   Vec<Own<PosixTimer>> timers_ GUARDED_BY(lock_);
 };

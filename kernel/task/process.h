@@ -128,7 +128,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   std::uint32_t exit_uid() const REQUIRES(tree_lock) { return exit_uid_; }  // of a zombie
   std::uint64_t start_time() const { return start_time_; }  // monotonic ns
 
-  PosixTimers& timers() LIFETIMEBOUND { return *timers_; }
+  PosixTimers& timers() LIFETIMEBOUND;
 
   // Plain settings (prctl, umask lives in vfs).
   std::atomic<std::uint32_t> dumpable{1};

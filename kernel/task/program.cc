@@ -290,7 +290,8 @@ Result<LoadedProgram> load_program(Task& task, AddressSpace& mm, const OpenedPro
   TRY(mm.start_break());
 
   const std::uint64_t text = request.arguments.cost() + request.environment.cost() + exec_name.size();
-  const std::uint64_t top = TRY(mm.map_stack(round_up(text, kPageSize) + kInitialStack, TRY(MapLabel::make("[stack]"))));
+  const Ref<MapLabel> label = TRY(MapLabel::make("[stack]"));
+  const std::uint64_t top = TRY(mm.map_stack(round_up(text, kPageSize) + kInitialStack, label));
   if (program.main.image.executable_stack) {
     const std::uint64_t size = round_up(text, kPageSize) + kInitialStack;
     TRY(mm.protect(top - size, size, kProtRead | kProtWrite | kProtExec));

@@ -74,17 +74,14 @@ bool SignalHandlers::ignores(int signo) const {
   return is_ignored(actions_[slot_of(signo)], signo);
 }
 
-Result<Ref<SignalHandlers>> SignalHandlers::copy(bool reset) const {
+// SAFETY: only this function knows the new table, so that its lock is not needed.
+Result<Ref<SignalHandlers>> SignalHandlers::copy(bool reset) const NO_THREAD_SAFETY_ANALYSIS {
   Ref<SignalHandlers> fresh = TRY(make_ref<SignalHandlers>());
-  std::array<abi::SigAction, abi::kSigMax> actions{};
-  {
-    const LockGuard guard(lock_);
-    actions = actions_;
-  }
-  if (reset)
-    for (abi::SigAction& action : actions) action = {.handler = action.handler == abi::kSigIgn ? abi::kSigIgn : abi::kSigDfl, .flags = 0, .restorer = 0, .mask = 0};
-  const LockGuard guard(fresh->lock_);
-  fresh->actions_ = actions;
+  const LockGuard guard(lock_);
+  fresh->actions_ = actions_;
+  if (!reset) return fresh;
+  for (abi::SigAction& action : fresh->actions_)
+    action = {.handler = action.handler == abi::kSigIgn ? abi::kSigIgn : abi::kSigDfl, .flags = 0, .restorer = 0, .mask = 0};
   return fresh;
 }
 
@@ -177,7 +174,7 @@ void cancel_opposites(Process& process, int signo, AfterSend& after) REQUIRES(pr
   if (remove == 0) return;
   ProcessAccess::pending(process).remove(remove);
   auto& tasks = ProcessAccess::tasks(process);
-  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) TaskAccess::pending(*task).remove(remove);
+  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) TaskAccess::pending(*task, process).remove(remove);
   if (signo == abi::kSigCont) after.continued = resume_process_locked(process);
 }
 
@@ -206,7 +203,7 @@ Result<> queue_signal(Process& process, Task* only, const abi::SigInfo& info, Af
   Task* target = only != nullptr ? only : choose_target(process, info.signo);
   const bool blocked = target == nullptr || (target->signal_mask() & signal_bit(info.signo)) != 0;
   if (!blocked && process.handlers()->ignores(info.signo)) return {};
-  PendingSignals& pending = only != nullptr ? TaskAccess::pending(*only) : ProcessAccess::pending(process);
+  PendingSignals& pending = only != nullptr ? TaskAccess::pending(*only, process) : ProcessAccess::pending(process);
   if (info.signo >= abi::kSigRtMin && (pending.queued() >= limit || !node)) {
     // kill() of a real-time signal still arrives, without its siginfo; queued ones are refused.
     if (info.code != abi::kSiUser && info.code != abi::kSiKernel) return Errno::again;
@@ -268,7 +265,7 @@ std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from) {
   Process& process = task.process();
   if (((task.pending().set() | process.pending_signals()) & from) == 0) return std::nullopt;
   const LockGuard guard(process.signal_lock());
-  std::optional<abi::SigInfo> info = TaskAccess::pending(task).take(from);
+  std::optional<abi::SigInfo> info = TaskAccess::pending(task, process).take(from);
   if (!info) info = ProcessAccess::pending(process).take(from);
   return info;
 }

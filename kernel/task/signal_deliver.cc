@@ -100,9 +100,8 @@ void Task::before_user_return(frame::TrapFrame& frame) {
 
 namespace {
 
-constexpr std::uint32_t kVectorDe = 0, kVectorDb = 1, kVectorBp = 3, kVectorOf = 4, kVectorBr = 5, kVectorUd = 6, kVectorNm = 7,
-                        kVectorNp = 11, kVectorSs = 12, kVectorGp = 13, kVectorPf = 14, kVectorMf = 16, kVectorAc = 17,
-                        kVectorXm = 19, kVectorCp = 21;
+constexpr std::uint32_t kVectorDe = 0, kVectorDb = 1, kVectorBp = 3, kVectorOf = 4, kVectorBr = 5, kVectorUd = 6,
+                        kVectorSs = 12, kVectorPf = 14, kVectorMf = 16, kVectorAc = 17, kVectorXm = 19;
 constexpr std::uint64_t kPfWrite = 2, kPfInstruction = 16;
 
 // si_code of SIGFPE from the exception flags that are set and not masked (both words have the same bit order).

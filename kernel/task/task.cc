@@ -15,6 +15,8 @@ Task::Task(Ref<Process> process, Pid tid, Ref<AddressSpace> mm, Ref<const Creden
 
 Task::~Task() = default;
 
+Ref<AddressSpace> Task::mm_ref() const { return mm_.as_ref(); }
+
 RefPtr<ProcessResource> Task::files_ref() const {
   const LockGuard guard(lock_);
   return files_;

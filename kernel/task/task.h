@@ -22,8 +22,6 @@
 namespace kernel {
 
 class AddressSpace;
-struct FutexPiState;
-struct FutexPiTag;
 
 // Fields without a lock note belong to the task itself: only the running task touches them (or its maker before start()).
 class Task final : public Thread, public ListNode<TaskListTag> {
@@ -36,7 +34,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   Process& process() const LIFETIMEBOUND { return *process_; }
   // The memory of the task. It stays the same but for execve of the task itself.
   AddressSpace& mm() const LIFETIMEBOUND { return *mm_; }
-  Ref<AddressSpace> mm_ref() const { return mm_.as_ref(); }
+  Ref<AddressSpace> mm_ref() const;
 
   // Descriptor table and working directory. Others than the task itself use files_ref()/fs_ref(), which are null once it has exited.
   ProcessResource& files() const LIFETIMEBOUND { return *files_; }
@@ -109,6 +107,8 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   int nice = 0;
   std::int32_t policy = 0, rt_priority = 0;
   bool sched_reset_on_fork = false;
+
+  std::atomic<bool> pi_contended{false};  // some thread waited for a PI lock of this one
 
   // What the last exception left for sigcontext.
   std::uint64_t fault_vector = 0, fault_error = 0, fault_address = 0;

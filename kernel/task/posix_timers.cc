@@ -1,0 +1,288 @@
+#include "kernel/task/posix_timers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernel/host/clock.h"
+#include "kernel/task/task.h"
+
+namespace kernel {
+
+namespace {
+
+constexpr std::size_t kMaxTimers = 4096;           // of timer_create, per process
+constexpr std::uint64_t kShortestPeriod = 50'000;  // ns between two firings of one timer
+constexpr std::uint64_t kCpuCheck = 1'000'000;     // least distance between two looks at a CPU clock
+
+bool is_cpu_clock(std::int32_t clock) { return clock == abi::kClockProcessCpu || clock == abi::kClockThreadCpu || clock < 0; }
+
+// Clock ids of other processes and threads: ~id in the upper bits, bit 2 = thread, bits 0-1 = kind (2 = CPU time).
+Result<std::uint64_t> foreign_cpu_clock(std::int32_t clock) {
+  constexpr std::int32_t kThread = 4, kKindMask = 3;
+  if ((clock & kKindMask) == 3) return Errno::inval;
+  const Pid id{~(clock >> 3)};
+  if ((clock & kThread) != 0) {
+    if (id == Pid{}) return current_task().run_time_ns();
+    const RefPtr<Task> task = find_task(id);
+    if (!task || &task->process() != &current_task().process()) return Errno::inval;
+    return task->run_time_ns();
+  }
+  if (id == Pid{}) return current_task().process().usage().user_ns;
+  const RefPtr<Process> process = find_process(id);
+  if (!process) return Errno::inval;
+  return process->usage().user_ns;
+}
+
+}  // namespace
+
+Result<std::uint64_t> clock_now(std::int32_t clock) {
+  switch (clock) {
+    case abi::kClockRealtime:
+    case abi::kClockRealtimeCoarse:
+    case abi::kClockRealtimeAlarm:
+    case abi::kClockTai:
+      return realtime_now();
+    case abi::kClockMonotonic:
+    case abi::kClockMonotonicRaw:
+    case abi::kClockMonotonicCoarse:
+      return monotonic_now();
+    case abi::kClockBoottime:
+    case abi::kClockBoottimeAlarm:
+      return boottime_now();
+    case abi::kClockProcessCpu: {
+      const Usage usage = current_task().process().usage();
+      return usage.user_ns + usage.system_ns;
+    }
+    case abi::kClockThreadCpu:
+      return current_task().run_time_ns();
+    default:
+      return clock < 0 ? foreign_cpu_clock(clock) : Result<std::uint64_t>(Errno::inval);
+  }
+}
+
+// One timer. Its fields are guarded by the owner's lock.
+class PosixTimer final : public Timer {
+ public:
+  PosixTimer(PosixTimers& timers, std::int32_t clock, std::int32_t notify, abi::SigInfo info, RefPtr<Task> target)
+      : timers_(timers), clock_(clock), notify_(notify), info_(info), target_(std::move(target)) {}
+  ~PosixTimer() override { cancel(); }
+
+ private:
+  friend class PosixTimers;
+  void on_timer(Instant now) override { timers_.expire(*this, now); }
+
+  PosixTimers& timers_;
+  const std::int32_t clock_;
+  const std::int32_t notify_;
+  const abi::SigInfo info_;
+  const RefPtr<Task> target_;  // SIGEV_THREAD_ID
+  bool active_ = false;
+  std::uint64_t next_ = 0;  // on the timer's own clock
+  std::uint64_t interval_ = 0;
+  std::uint64_t missed_ = 0;        // expirations while the signal was still pending
+  std::uint64_t last_overrun_ = 0;  // of the signal sent last
+};
+
+PosixTimers::PosixTimers(Process& process) : process_(process) {}
+PosixTimers::~PosixTimers() { cancel_all(); }
+
+// The timer's clock now. CPU clocks are read without the running task, since timers fire anywhere.
+std::uint64_t PosixTimers::read_clock(const PosixTimer& timer) const {
+  if (is_cpu_clock(timer.clock_)) {
+    if (timer.clock_ == abi::kClockThreadCpu && timer.target_) return timer.target_->run_time_ns();
+    const Usage usage = process_.usage();
+    return usage.user_ns + usage.system_ns;
+  }
+  switch (timer.clock_) {
+    case abi::kClockMonotonic:
+      return monotonic_now();
+    case abi::kClockBoottime:
+    case abi::kClockBoottimeAlarm:
+      return boottime_now();
+    default:
+      return realtime_now();
+  }
+}
+
+// (Re)arms for next_, given what the clock says now.
+void PosixTimers::arm_locked(PosixTimer& timer, std::uint64_t clock_time) {
+  std::uint64_t distance = timer.next_ > clock_time ? timer.next_ - clock_time : 0;
+  // A CPU clock runs at most as fast as there are threads: look again when it may have got there.
+  if (is_cpu_clock(timer.clock_)) distance = std::max(distance / std::max(process_.thread_count(), 1u), kCpuCheck);
+  Instant deadline = 0;
+  if (__builtin_add_overflow(monotonic_now(), distance, &deadline)) deadline = kNever - 1;
+  timer.arm(deadline);
+}
+
+void PosixTimers::expire(PosixTimer& timer, Instant) {
+  const std::uint64_t clock_time = read_clock(timer);
+  abi::SigInfo info = timer.info_;
+  bool send = false;
+  // Whether the last signal has been taken. Read before the lock: only its own clearing matters.
+  const SignalSet pending = timer.target_ ? timer.target_->pending().set() : process_.pending_signals();
+  {
+    const LockGuard guard(lock_);
+    if (!timer.active_) return;
+    if (clock_time < timer.next_) return arm_locked(timer, clock_time);
+    std::uint64_t expirations = 1;
+    if (timer.interval_ == 0) {
+      timer.active_ = false;
+    } else {
+      expirations += (clock_time - timer.next_) / timer.interval_;
+      timer.next_ += expirations * timer.interval_;
+      timer.next_ = std::max(timer.next_, clock_time + kShortestPeriod);
+      arm_locked(timer, clock_time);
+    }
+    if (timer.notify_ == abi::kSigEvNone) return;
+    if ((pending & signal_bit(info.signo)) != 0) {
+      timer.missed_ += expirations;
+      return;
+    }
+    timer.last_overrun_ = std::min<std::uint64_t>(timer.missed_ + expirations - 1, 0x7fffffff);
+    timer.missed_ = 0;
+    send = true;
+    if (info.code == abi::kSiTimer)
+      info = abi::SigInfo::timer(info.signo, info.pid(), static_cast<std::int32_t>(timer.last_overrun_), info.value());
+  }
+  if (!send) return;
+  if (timer.target_)
+    (void)send_signal(*timer.target_, info);
+  else
+    (void)send_signal(process_, info);
+}
+
+// --- setitimer ---
+
+namespace {
+constexpr std::array<int, 3> kIntervalSignals{abi::kSigAlrm, abi::kSigVtAlrm, abi::kSigProf};
+}  // namespace
+
+TimerSetting PosixTimers::remaining_locked(const PosixTimer& timer, std::uint64_t clock_time) const {
+  if (!timer.active_) return {.value = 0, .interval = timer.interval_};
+  // An expired timer that has not fired yet still shows 1 ns: 0 would mean disarmed.
+  return {.value = timer.next_ > clock_time ? timer.next_ - clock_time : 1, .interval = timer.interval_};
+}
+
+TimerSetting PosixTimers::set_interval(int which, TimerSetting setting) {
+  const auto index = static_cast<std::size_t>(which);
+  Own<PosixTimer> fresh;
+  {
+    const LockGuard guard(lock_);
+    if (!intervals_[index] && setting.value == 0) return {};
+  }
+  if (!get_interval_exists(index)) {
+    const std::int32_t clock = which == abi::kItimerReal ? abi::kClockMonotonic : abi::kClockProcessCpu;
+    Result<Own<PosixTimer>> made =
+        make_own<PosixTimer>(*this, clock, abi::kSigEvSignal, abi::SigInfo::from_kernel(kIntervalSignals[index]), RefPtr<Task>());
+    if (!made.ok()) return {};
+    fresh = std::move(made).release();
+  }
+  const LockGuard guard(lock_);
+  if (!intervals_[index]) intervals_[index] = std::move(fresh);
+  PosixTimer& timer = *intervals_[index];
+  const std::uint64_t clock_time = read_clock(timer);
+  TimerSetting old = remaining_locked(timer, clock_time);
+  timer.active_ = setting.value != 0;
+  timer.interval_ = setting.interval;
+  timer.missed_ = 0;
+  if (__builtin_add_overflow(clock_time, setting.value, &timer.next_)) timer.next_ = ~std::uint64_t{0};
+  if (timer.active_) arm_locked(timer, clock_time);
+  return old;
+}
+
+bool PosixTimers::get_interval_exists(std::size_t index) const {
+  const LockGuard guard(lock_);
+  return static_cast<bool>(intervals_[index]);
+}
+
+TimerSetting PosixTimers::get_interval(int which) const {
+  const LockGuard guard(lock_);
+  const Own<PosixTimer>& timer = intervals_[static_cast<std::size_t>(which)];
+  return timer ? remaining_locked(*timer, read_clock(*timer)) : TimerSetting{};
+}
+
+// --- timer_create ---
+
+Result<PosixTimer*> PosixTimers::find_locked(std::int32_t id) const {
+  const auto index = static_cast<std::size_t>(id);
+  if (id < 0 || index >= timers_.size() || !timers_[index]) return Errno::inval;
+  return timers_[index].get();
+}
+
+Result<std::int32_t> PosixTimers::create(std::int32_t clock, const abi::SigEvent& event) {
+  RefPtr<Task> target;
+  if (event.notify == abi::kSigEvThreadId) {
+    target = find_task(Pid{event.tid});
+    if (!target || &target->process() != &process_) return Errno::inval;
+  } else if (clock == abi::kClockThreadCpu) {
+    target = RefPtr<Task>(&current_task());
+  }
+  const auto make = [&](std::int32_t id) {
+    return make_own<PosixTimer>(*this, clock, event.notify, abi::SigInfo::timer(event.signo, id, 0, event.value), target);
+  };
+  for (;;) {
+    std::size_t index = 0;
+    {
+      const LockGuard guard(lock_);
+      while (index < timers_.size() && timers_[index]) ++index;
+    }
+    if (index >= kMaxTimers) return Errno::again;
+    Own<PosixTimer> fresh = TRY(make(static_cast<std::int32_t>(index)));
+    const LockGuard guard(lock_);
+    if (index == timers_.size()) TRY(timers_.try_push(Own<PosixTimer>()));
+    if (index > timers_.size() || timers_[index]) continue;  // another thread was faster
+    timers_[index] = std::move(fresh);
+    return static_cast<std::int32_t>(index);
+  }
+}
+
+Result<TimerSetting> PosixTimers::set(std::int32_t id, TimerSetting setting, bool absolute) {
+  const LockGuard guard(lock_);
+  PosixTimer& timer = *TRY(find_locked(id));
+  const std::uint64_t clock_time = read_clock(timer);
+  const TimerSetting old = remaining_locked(timer, clock_time);
+  timer.active_ = setting.value != 0;
+  timer.interval_ = setting.interval;
+  timer.missed_ = 0;
+  timer.last_overrun_ = 0;
+  timer.next_ = setting.value;
+  if (!absolute && __builtin_add_overflow(clock_time, setting.value, &timer.next_)) timer.next_ = ~std::uint64_t{0};
+  if (timer.active_) arm_locked(timer, clock_time);
+  return old;
+}
+
+Result<TimerSetting> PosixTimers::get(std::int32_t id) const {
+  const LockGuard guard(lock_);
+  const PosixTimer& timer = *TRY(find_locked(id));
+  return remaining_locked(timer, read_clock(timer));
+}
+
+Result<std::int32_t> PosixTimers::overrun(std::int32_t id) const {
+  const LockGuard guard(lock_);
+  const PosixTimer& timer = *TRY(find_locked(id));
+  return static_cast<std::int32_t>(timer.last_overrun_);
+}
+
+Result<> PosixTimers::remove(std::int32_t id) {
+  Own<PosixTimer> gone;  // dies, and waits for its callback, after the lock
+  const LockGuard guard(lock_);
+  PosixTimer& timer = *TRY(find_locked(id));
+  timer.active_ = false;
+  std::swap(gone, timers_[static_cast<std::size_t>(id)]);
+  return {};
+}
+
+void PosixTimers::remove_posix() {
+  Vec<Own<PosixTimer>> gone;
+  const LockGuard guard(lock_);
+  std::swap(gone, timers_);
+}
+
+void PosixTimers::cancel_all() {
+  remove_posix();
+  std::array<Own<PosixTimer>, 3> gone;
+  const LockGuard guard(lock_);
+  std::swap(gone, intervals_);
+}
+
+}  // namespace kernel
