@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "host/vdso.h"
@@ -48,7 +49,8 @@ int LinuxDriverCalls::touch(std::uint64_t address) {
   // EFAULT that it could not. Unlike a load by this program, it cannot raise SIGBUS when the machine is out of EPC.
   constexpr int kNoSuchHow = 0x7fff;
   constexpr std::size_t kKernelSigset = 8;
-  const std::uint64_t aligned = address & ~std::uint64_t{7};
+  // Not the null pointer, which would mean "no new mask".
+  const std::uint64_t aligned = std::max<std::uint64_t>(address & ~std::uint64_t{7}, 8);
   if (::syscall(SYS_rt_sigprocmask, kNoSuchHow, address_of(aligned), nullptr, kKernelSigset) == 0) return 0;
   return errno == EINVAL ? 0 : -errno;
 }

@@ -297,7 +297,8 @@ TEST_F(ModelRules, EdmmArgumentsAreChecked) {
   refused(restrict(payload::kFree, 4096, 1), EFAULT, "no page");
   refused(restrict(payload::tcs(0), 4096, 1), EINVAL, "not REG");
   EXPECT_EQ(restrict(payload::kData, 4096, 1), 0);
-  refused(restrict(payload::kData, 4096, 1), EFAULT, "EMODPR");  // not accepted yet
+  ASSERT_EQ(driver_.touch(payload::kFree + 0x8000), 0);
+  refused(restrict(payload::kFree + 0x8000, 4096, 1), EFAULT, "EMODPR");  // still PENDING
   refused(modify(payload::kData, 0x100), EINVAL, "page type");
   refused(modify(payload::kData, 2), EINVAL, "page type");
   refused(modify(payload::kData, 4, 1), EINVAL, "count must be 0");
