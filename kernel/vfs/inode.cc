@@ -2,6 +2,7 @@
 
 #include "kernel/frame/bytes.h"
 #include "kernel/host/clock.h"
+#include "kernel/vfs/dentry.h"
 #include "kernel/vfs/file_lock.h"
 #include "kernel/vfs/regular_file.h"
 
@@ -60,6 +61,8 @@ Result<> Inode::remove_directory(std::string_view, Inode&) { return Errno::perm;
 Result<> Inode::rename(std::string_view, Inode&, Inode&, std::string_view, Inode*, bool) { return Errno::perm; }
 Result<> Inode::read_directory(std::uint64_t, DirectorySink&) { return Errno::notdir; }
 Result<std::size_t> Inode::read_link(std::span<char>) { return Errno::inval; }
+
+Result<RefPtr<Dentry>> Inode::follow() { return RefPtr<Dentry>(); }
 
 Result<std::size_t> Inode::read_at(std::uint64_t, IoSink&) { return is_directory() ? Errno::isdir : Errno::inval; }
 Result<std::size_t> Inode::write_at(std::uint64_t, IoSource&) { return is_directory() ? Errno::isdir : Errno::inval; }

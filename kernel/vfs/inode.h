@@ -116,7 +116,7 @@ class Inode : public FileBacking {
   // The target, kept for the inode's life; EINVAL for others. For links that are not plain text (/proc/self/exe) see follow().
   virtual Result<std::size_t> read_link(std::span<char> into);
   // A magic link: where it leads, without a path. nullptr = an ordinary link, go by its text.
-  virtual Result<RefPtr<Dentry>> follow() { return RefPtr<Dentry>(); }
+  virtual Result<RefPtr<Dentry>> follow();
 
   // --- content of regular files ---
   virtual Result<std::size_t> read_at(std::uint64_t offset, IoSink& sink);
