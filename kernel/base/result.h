@@ -66,13 +66,16 @@ class [[nodiscard]] Result<void> {
 
 }  // namespace kernel
 
-// The value of a Result, or a return of its error from the enclosing function.
-#define TRY(expression)                                       \
-  ({                                                          \
-    auto&& try_result = (expression);                         \
-    if (!try_result.ok()) [[unlikely]]                        \
-      return try_result.error();                              \
-    std::move(try_result).release();                          \
+// The value of a Result, or a return of its error from the enclosing function. May be nested (each use has a name of its own).
+#define TRY(...) TRY_NAMED(TRY_JOIN(try_result_, __COUNTER__), __VA_ARGS__)
+#define TRY_JOIN(a, b) TRY_JOIN_EXPANDED(a, b)
+#define TRY_JOIN_EXPANDED(a, b) a##b
+#define TRY_NAMED(name, ...)               \
+  ({                                       \
+    auto&& name = (__VA_ARGS__);           \
+    if (!name.ok()) [[unlikely]]           \
+      return name.error();                 \
+    std::move(name).release();             \
   })
 
 #endif  // KERNEL_BASE_RESULT_H

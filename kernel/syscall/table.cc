@@ -2,6 +2,7 @@
 #include "kernel/syscall/table.h"
 
 #include "kernel/syscall/pipe.h"
+#include "kernel/syscall/poll.h"
 
 namespace kernel {
 namespace {
@@ -22,7 +23,11 @@ consteval Table make_table() {
   // --- files (file.h, directory.h, path.h, stat.h) ---
   // --- processes, threads, signals, time (process.h, thread.h, signal.h, futex.h, time.h, exec.h, misc.h) ---
   // --- events, pipes (event.h, pipe.h) ---
+  entry(7, "poll", sys_poll);
   entry(22, "pipe", sys_pipe);
+  entry(23, "select", sys_select);
+  entry(270, "pselect6", sys_pselect6);
+  entry(271, "ppoll", sys_ppoll);
   entry(293, "pipe2", sys_pipe2);
   return table;
 }
