@@ -79,7 +79,6 @@ Result<> Placer::read_header() {
 
 Result<> Placer::read_segments() {
   for (std::uint64_t i = 0; i < header_.e_phnum; ++i) {
-    if (header_.e_phoff > elf_.size()) return fail("program headers lie outside the file");
     const auto segment = load_at<Elf64_Phdr>(elf_, header_.e_phoff + i * sizeof(Elf64_Phdr));
     if (!segment) return fail("program headers lie outside the file");
     switch (segment->p_type) {
@@ -137,7 +136,6 @@ Result<> Placer::read_dynamic() {
   if (!dynamic_) return fail("it has no dynamic section (link it with -static-pie)");
   const std::uint64_t end = dynamic_->p_memsz / sizeof(DynamicEntry);
   for (std::uint64_t i = 0; i < end; ++i) {
-    if (dynamic_->p_vaddr > image_.bytes.size()) return fail("the dynamic section lies outside the image");
     const auto entry = load_at<DynamicEntry>(image_.bytes, dynamic_->p_vaddr + i * sizeof(DynamicEntry));
     if (!entry) return fail("the dynamic section lies outside the image");
     if (entry->tag == DT_NULL) break;

@@ -89,6 +89,10 @@ TEST(EnclaveFile, EveryMeasuredInputChangesMrenclave) {
   auto inputs = make_inputs();
   inputs.kernel_path = sgx_test::data_path("kernel_relr.elf");
   add("kernel", inputs);
+  inputs.kernel_path = sgx_test::data_path("kernel_norelro.elf");
+  add("kernel without RELRO", inputs);
+  inputs.kernel_path = sgx_test::data_path("kernel_gaps.elf");
+  add("kernel with gaps", inputs);
   inputs = make_inputs();
   inputs.config.back() ^= 1;
   add("configuration", inputs);

@@ -127,6 +127,12 @@ TEST(KernelImage, RefusesWhatItCannotPlace) {
       {"program interpreter", [](Elf& e) { first_segment(e, PT_GNU_STACK).p_type = PT_INTERP; }},
       {"thread-local", [](Elf& e) { first_segment(e, PT_GNU_STACK).p_type = PT_TLS; }},
       {"writable and executable", [](Elf& e) { first_segment(e, PT_LOAD, PF_R | PF_X).p_flags |= PF_W; }},
+      {"no segment to load",
+       [](Elf& e) {
+         for (unsigned i = 0; i < header(e).e_phnum; ++i) {
+           if (segment(e, i).p_type == PT_LOAD) segment(e, i).p_type = PT_NULL;
+         }
+       }},
       {"beyond 256 MiB", [](Elf& e) { first_segment(e, PT_LOAD, PF_R | PF_W).p_memsz = std::uint64_t{1} << 40; }},
       {"beyond 256 MiB", [](Elf& e) { first_segment(e, PT_LOAD, PF_R | PF_W).p_vaddr = ~std::uint64_t{0} - 100; }},
       {"outside the file", [](Elf& e) { first_segment(e, PT_LOAD, PF_R | PF_X).p_offset = e.size(); }},
@@ -140,6 +146,11 @@ TEST(KernelImage, RefusesWhatItCannotPlace) {
       {"shared library", [](Elf& e) { dynamic_entry(e, DT_RELAENT).d_tag = DT_NEEDED; }},
       {"other than R_X86_64_RELATIVE", [](Elf& e) { dynamic_entry(e, DT_RELAENT).d_tag = DT_JMPREL; }},
       {"in its text", [](Elf& e) { dynamic_entry(e, DT_RELAENT).d_tag = DT_TEXTREL; }},
+      {"in its text",
+       [](Elf& e) {
+         dynamic_entry(e, DT_RELAENT).d_un.d_val = DF_TEXTREL;
+         dynamic_entry(e, DT_RELAENT).d_tag = DT_FLAGS;
+       }},
       {"global constructors", [](Elf& e) { dynamic_entry(e, DT_RELAENT).d_tag = DT_INIT_ARRAYSZ; }},
       {"init or fini", [](Elf& e) { dynamic_entry(e, DT_RELAENT).d_tag = DT_INIT; }},
       {"bad size of relocation", [](Elf& e) { dynamic_entry(e, DT_RELAENT).d_un.d_val = 16; }},
@@ -163,6 +174,42 @@ TEST(KernelImage, RefusesWhatItCannotPlace) {
     const std::string error = sgx_test::error_of(sgx::place_kernel(elf, kBase));
     EXPECT_NE(error.find(cases[i].expected), std::string::npos) << "case " << i << ": " << error;
   }
+}
+
+TEST(KernelImage, BadPackedRelocationsAreRefused) {
+  const Elf good = sgx_test::read_bytes(sgx_test::data_path("kernel_relr.elf"));
+  const auto error_with = [&good](std::uint64_t first_entry) {
+    Elf elf = good;
+    at<Elf64_Relr>(elf, file_offset(elf, dynamic_entry(elf, DT_RELR).d_un.d_ptr)) = first_entry;
+    return sgx_test::error_of(sgx::place_kernel(elf, kBase));
+  };
+  EXPECT_NE(error_with(std::uint64_t{1} << 40).find("lies outside the image"), std::string::npos);
+  EXPECT_NE(error_with(0).find("not in a writable segment"), std::string::npos);
+  EXPECT_NE(error_with(~std::uint64_t{0}).find("not in a writable segment"), std::string::npos);  // a bitmap without an address
+}
+
+TEST(KernelImage, GapsBetweenSegmentsStayEmpty) {
+  const Elf elf = sgx_test::read_bytes(sgx_test::data_path("kernel_gaps.elf"));
+  const auto image = sgx::place_kernel(elf, kBase);
+  ASSERT_TRUE(image.has_value()) << image.error().message;
+  std::uint64_t pages = 0;
+  for (const sgx::PageRun& run : image->runs) pages += run.size;
+  EXPECT_LT(pages, image->bytes.size());
+  EXPECT_GE(image->runs.size(), 4U);
+}
+
+TEST(KernelImage, EmptySegmentsAndNoRelroAreFine) {
+  Elf elf = kernel();
+  Elf64_Phdr& stack = first_segment(elf, PT_GNU_STACK);
+  stack.p_type = PT_LOAD;
+  stack.p_flags = PF_R | PF_W;
+  EXPECT_TRUE(sgx::place_kernel(elf, kBase).has_value());
+
+  const Elf plain = sgx_test::read_bytes(sgx_test::data_path("kernel_norelro.elf"));
+  const auto image = sgx::place_kernel(plain, kBase);
+  ASSERT_TRUE(image.has_value()) << image.error().message;
+  EXPECT_EQ(image->relro.size, 0U);
+  EXPECT_EQ(image->runs.size(), 3U);
 }
 
 TEST(KernelImage, RandomDamageNeverCrashes) {

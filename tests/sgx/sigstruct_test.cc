@@ -1,6 +1,7 @@
 #include "sgx/sigstruct.h"
 
 #include <gtest/gtest.h>
+#include <openssl/bn.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
@@ -123,6 +124,81 @@ TEST(SigstructTest, EinitChecks) {
   EXPECT_EQ(sgx::check_einit(good(), {right.flags, 0x1}, 1, hash_of(0x42)), SgxError::invalid_attribute);
 }
 
+// Numbers of a SIGSTRUCT made by hand, for signatures that RSA accepts and the processor does not.
+struct Numbers {
+  BN_CTX* context = BN_CTX_new();
+  BIGNUM* m = BN_new();
+  BIGNUM* s = BN_new();
+  BIGNUM* q1 = BN_new();
+  BIGNUM* q2 = BN_new();
+  BIGNUM* rest = BN_new();
+  Numbers() = default;
+  Numbers(const Numbers&) = delete;
+  Numbers& operator=(const Numbers&) = delete;
+  ~Numbers() {
+    for (BIGNUM* number : {m, s, q1, q2, rest}) BN_free(number);
+    BN_CTX_free(context);
+  }
+  // Puts m, s and the q1 and q2 that follow from them into `out`; false if one has more than 3072 bits.
+  bool store(Sigstruct& out) {
+    BN_sqr(rest, s, context);
+    BN_div(q1, rest, rest, m, context);
+    BN_mul(rest, s, rest, context);
+    BN_div(q2, rest, rest, m, context);
+    return BN_bn2lebinpad(m, out.modulus.data(), 384) == 384 && BN_bn2lebinpad(s, out.signature.data(), 384) == 384 &&
+           BN_bn2lebinpad(q1, out.q1.data(), 384) == 384 && BN_bn2lebinpad(q2, out.q2.data(), 384) == 384;
+  }
+};
+
+TEST(SigstructTest, ASignatureAboveTheModulusIsRefused) {
+  Numbers n;
+  bool made = false;
+  sgx::SigstructFields changed = fields();
+  const auto key = sgx_test::load_key("key.pem");
+  for (std::uint16_t svn = 0; svn < 200 && !made; ++svn) {  // s + m must fit into 3072 bits
+    changed.isv_svn = svn;
+    Sigstruct s = sgx::sign_sigstruct(changed, key).value();
+    BN_lebin2bn(s.modulus.data(), 384, n.m);
+    BN_lebin2bn(s.signature.data(), 384, n.s);
+    ASSERT_TRUE(n.store(s));
+    EXPECT_EQ(sgx::check_sigstruct(s), SgxError::success);
+    BN_add(n.s, n.s, n.m);
+    made = n.store(s);
+    if (made) EXPECT_EQ(sgx::check_sigstruct(s), SgxError::invalid_signature);
+  }
+  EXPECT_TRUE(made);
+}
+
+TEST(SigstructTest, AShortModulusIsRefused) {
+  // An RSA key of 3064 bits and the private operation on the padded message, which is a smaller number still.
+  EVP_PKEY_CTX* context = EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr);
+  BIGNUM* three = BN_new();
+  BN_set_word(three, 3);
+  EVP_PKEY* key = nullptr;
+  EVP_PKEY_keygen_init(context);
+  EVP_PKEY_CTX_set_rsa_keygen_bits(context, 3064);
+  EVP_PKEY_CTX_set1_rsa_keygen_pubexp(context, three);
+  ASSERT_EQ(EVP_PKEY_keygen(context, &key), 1);
+  Numbers n;
+  BIGNUM* d = nullptr;
+  EVP_PKEY_get_bn_param(key, "n", &n.m);
+  EVP_PKEY_get_bn_param(key, "d", &d);
+
+  // s^3 mod m of the good signature is the padded message.
+  Sigstruct s = good();
+  Numbers full;
+  BN_lebin2bn(s.modulus.data(), 384, full.m);
+  BN_lebin2bn(s.signature.data(), 384, full.s);
+  BIGNUM* message = BN_new();
+  BN_mod_exp(message, full.s, three, full.m, full.context);
+  BN_mod_exp(n.s, message, d, n.m, n.context);
+  ASSERT_TRUE(n.store(s));
+  EXPECT_EQ(sgx::check_sigstruct(s), SgxError::invalid_signature);
+  for (BIGNUM* number : {three, d, message}) BN_free(number);
+  EVP_PKEY_free(key);
+  EVP_PKEY_CTX_free(context);
+}
+
 TEST(SigstructTest, MrsignerIsTheHashOfTheModulus) {
   const auto from_key = sgx_test::load_key("key.pem").mrsigner();
   const auto from_sigstruct = sgx::mrsigner_of(good());
@@ -171,7 +247,10 @@ TEST(SigningKeyTest, WrongKeysAreRefused) {
   EXPECT_NE(refused(make_pem("RSA", 2048)).find("has 2048 bits"), std::string::npos);
   EXPECT_NE(refused(make_pem("RSA", 3072)).find("exponent is not 3"), std::string::npos);
   EXPECT_NE(refused(make_pem("ED25519", 0)).find("not an RSA key"), std::string::npos);
-  EXPECT_NE(sgx_test::error_of(sgx::SigningKey::load("/nonexistent/key.pem")).find("/nonexistent/key.pem"), std::string::npos);
+  const auto load_error = [](const std::string& path) { return sgx_test::error_of(sgx::SigningKey::load(path)); };
+  EXPECT_EQ(load_error("/nonexistent/key.pem"), "cannot read the signing key /nonexistent/key.pem");
+  const std::string elf = sgx_test::data_path("kernel.elf");
+  EXPECT_EQ(load_error(elf).find(elf + ": not an unencrypted PEM private key"), 0U);
 }
 
 }  // namespace
