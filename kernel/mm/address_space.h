@@ -22,6 +22,7 @@
 #include "kernel/frame/user.h"
 #include "kernel/mm/area.h"
 #include "kernel/mm/backing.h"
+#include "kernel/mm/page_buffer.h"
 #include "kernel/sync/lock.h"
 
 namespace kernel {
@@ -136,54 +137,64 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   MemoryUsage usage() EXCLUDES(lock_);
 
  private:
-  struct Extent {
-    std::uint64_t begin = 0, end = 0;
-  };
-  // A file page run that is read without locks: enough to see whether the area is still the same when the pages are ready.
-  struct FilePlan;
-
-  // area_lookup.cc
-  Area* area_at_locked(std::uint64_t address) const;           // the area that contains the address, hidden ones too
-  Area* first_area_from_locked(std::uint64_t address) const;   // the first area that ends above the address
-  bool is_covered_locked(std::uint64_t begin, std::uint64_t end) const;  // no holes (hidden areas are holes)
-  bool slow_check(std::uint64_t address, std::uint64_t end, std::uint32_t wanted) EXCLUDES(areas_lock_);
-  void insert_locked(Area& area) REQUIRES(lock_) EXCLUDES(areas_lock_);
-  void take_out_locked(Area& area) REQUIRES(lock_) EXCLUDES(areas_lock_);
-  Result<Area*> split_locked(Area& area, std::uint64_t at) REQUIRES(lock_) EXCLUDES(areas_lock_);  // the upper part
-  Result<> split_at_edges_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(areas_lock_);
-  void try_merge_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  // address_space.cc
+  Area* area_at(std::uint64_t address) const;     // the area that contains the address, hidden ones too
+  Area* area_from(std::uint64_t address) const;   // the first area that ends above the address
+  bool slow_check(std::uint64_t address, std::uint64_t end, Access access) EXCLUDES(areas_lock_);
   void begin_change() ACQUIRE(areas_lock_);
   void end_change() RELEASE(areas_lock_);
+  void insert_locked(Area& area) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  void take_out_locked(Area& area) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  Result<> split_locked(Area& area, std::uint64_t at) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  Result<> split_at_edges_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  void merge_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(areas_lock_);
+  bool is_covered_locked(std::uint64_t begin, std::uint64_t end) const REQUIRES(lock_);
+  void note_resident_locked() REQUIRES(lock_);
 
   // map.cc
-  Result<std::uint64_t> map_locked(const MapRequest& request, std::uint64_t size, RefPtr<SharedWindow> window) REQUIRES(lock_);
-  Result<std::uint64_t> place_locked(const MapRequest& request, std::uint64_t size, bool& dirty) REQUIRES(lock_);
-  Result<std::uint64_t> place_shared_locked(const MapRequest& request, std::uint64_t size, SharedWindow& window) REQUIRES(lock_);
-  Result<> unmap_locked(std::uint64_t begin, std::uint64_t end, Vec<RefPtr<SharedWindow>>& dropped, bool keep_range = false) REQUIRES(lock_);
-  void release_area_locked(Area& area, Vec<RefPtr<SharedWindow>>& dropped, bool keep_range) REQUIRES(lock_);
-  Result<> check_limits_locked(std::uint64_t size, std::uint32_t prot, bool shared, bool locked) const REQUIRES(lock_);
+  Result<std::uint64_t> map_locked(const MapRequest& request, std::uint64_t size, const RefPtr<SharedWindow>& window, DeadAreas& dead) REQUIRES(lock_);
+  Result<std::uint64_t> place_locked(const MapRequest& request, std::uint64_t size, DeadAreas& dead, bool& dirty) REQUIRES(lock_);
+  Result<> claim_fixed_locked(std::uint64_t begin, std::uint64_t end, DeadAreas& dead) REQUIRES(lock_);
+  Result<> check_limits_locked(std::uint64_t size, std::uint32_t prot, bool is_private, bool locks) const REQUIRES(lock_);
+  std::uint64_t data_size_locked() const REQUIRES(lock_);
+  std::uint64_t locked_size_locked() const REQUIRES(lock_);
+  // Takes the areas out; with keep_range the addresses stay ours (pages are gone in any case).
+  Result<> unmap_locked(std::uint64_t begin, std::uint64_t end, bool keep_range, DeadAreas& dead) REQUIRES(lock_);
+  void release_area_locked(Area& area, bool keep_range, DeadAreas& dead) REQUIRES(lock_);
   Result<> add_stubs_locked(Area& area) REQUIRES(lock_);
-  void drop_stubs_locked(PatchSet& patches) REQUIRES(lock_);
-  Result<> make_eager(std::uint64_t begin, std::uint64_t end) EXCLUDES(lock_);  // commits everything where faults are impossible
-  Result<> populate_range(std::uint64_t begin, std::uint64_t end) EXCLUDES(lock_);
+  void drop_stubs_locked(PatchSet& patches, DeadAreas& dead) REQUIRES(lock_);
+  Result<> insert_reserve_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_);
+  // Commits what is accessible in the range. `always`: also where a fault could do it later.
+  Result<> fill(std::uint64_t begin, std::uint64_t end, bool always) EXCLUDES(lock_);
 
   // populate.cc
-  Result<> populate_anonymous_locked(Area& area, std::uint64_t address) REQUIRES(lock_);
-  Result<> populate_stub_locked(Area& area, std::uint64_t address) REQUIRES(lock_);
-  Result<bool> populate_present_locked(Area& area, std::uint64_t page, Access access) REQUIRES(lock_);
-  Result<> grow_stack_locked(std::uint64_t address) REQUIRES(lock_);
+  Result<> populate_locked(std::uint64_t page, Access access, bool& needs_file, RefPtr<SharedWindow>& window, std::uint32_t& prot) REQUIRES(lock_);
+  Result<> populate_anonymous_locked(Area& area, std::uint64_t page) REQUIRES(lock_);
+  Result<> populate_stub_locked(Area& area, std::uint64_t page) REQUIRES(lock_);
+  struct FileRun;
   Result<> populate_file(std::uint64_t page, Access access) EXCLUDES(lock_);
+  Result<> plan_file(std::uint64_t page, Access access, FileRun& run) EXCLUDES(lock_);
+  Result<bool> commit_file(std::uint64_t page, Access access, const FileRun& run, const mm::PageBuffer& buffer) EXCLUDES(lock_);
+  Result<> grow_stack_locked(std::uint64_t address) REQUIRES(lock_);
 
-  // change.cc
+  // change.cc, remap.cc
   Result<> protect_area_locked(Area& area, std::uint32_t prot) REQUIRES(lock_);
   Result<> discard_locked(Area& area, std::uint64_t begin, std::uint64_t end) REQUIRES(lock_);
+  Result<> advise_area_locked(Area& area, std::uint32_t advice) REQUIRES(lock_);
+  Result<> set_locked_flag(std::uint64_t address, std::uint64_t size, bool on) EXCLUDES(lock_);
+  Result<> grow_area_locked(Area& area, std::uint64_t by) REQUIRES(lock_);
+  Result<std::uint64_t> move_area_locked(std::uint64_t begin, std::uint64_t old_size, std::uint64_t new_size, std::uint32_t flags,
+                                         std::uint64_t fixed_address, DeadAreas& dead) REQUIRES(lock_);
+  Result<> move_pages_locked(const Area& from, std::uint64_t to, std::uint64_t size) REQUIRES(lock_);
+  template <class Copy>
+  Result<std::size_t> remote(std::uint64_t address, std::size_t size, Access access, bool force, Copy&& copy) EXCLUDES(lock_);
 
   const std::uint64_t id_;
   Mutex<LockRank::address_space> lock_;
   mutable SpinLock<LockRank::page_state> areas_lock_;
   AreaTree areas_;  // changed under both locks, read under either
 
-  // Last areas found by check(), read without locks: valid if `sequence_` is even and the same before and after.
+  // Areas found by check(), read without locks: valid if `sequence_` is even and the same before and after.
   struct CachedArea {
     std::atomic<std::uint64_t> begin{0}, end{0}, prot{0};
   };
@@ -191,7 +202,6 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   std::atomic<std::uint64_t> sequence_{0};
   std::array<CachedArea, kCachedAreas> cache_;
 
-  std::uint64_t generation_ GUARDED_BY(lock_) = 0;  // counts changes of the tree
   std::atomic<std::uint64_t> break_{0};
   std::uint64_t break_begin_ GUARDED_BY(lock_) = 0;
   MemoryLimits limits_ GUARDED_BY(lock_);

@@ -86,6 +86,7 @@ struct Area : TreeNode<Area> {
   bool locked = false;
   bool was_writable = false;  // its pages may differ from the file's
   bool is_break = false;
+  bool dont_fork = false, wipe_on_fork = false;  // MADV_DONTFORK, MADV_WIPEONFORK
   std::uint16_t fault_pages = 0;   // size of the next fault-around of anonymous memory
   std::uint64_t offset = 0;        // of `begin` in the file or window
   std::uint64_t fault_next = 0;    // where a sequential access faults next
@@ -94,6 +95,7 @@ struct Area : TreeNode<Area> {
   RefPtr<SpecialPages> special;    // special
   RefPtr<PatchSet> patches;        // file areas that were executable, and stub areas
   RefPtr<MapLabel> label;
+  Area* next_dead = nullptr;  // DeadAreas
 
   std::uint64_t size() const { return end - begin; }
   std::uint64_t offset_of(std::uint64_t address) const { return offset + (address - begin); }
@@ -105,6 +107,27 @@ struct AreaTraits {
   static void update(Area&, const Area*, const Area*) {}
 };
 using AreaTree = Tree<Area, AreaTraits>;
+
+// A copy of everything but the place in the tree, for splitting. ENOMEM.
+Result<Own<Area>> clone_area(const Area& area);
+
+// Areas that were taken out: what they refer to is let go, and shared file pages are written back, when this object dies, which must be
+// after the address space's lock was released.
+class DeadAreas {
+ public:
+  DeadAreas() = default;
+  DeadAreas(const DeadAreas&) = delete;
+  DeadAreas& operator=(const DeadAreas&) = delete;
+  ~DeadAreas();
+  // Takes ownership.
+  void add(Area& area) {
+    area.next_dead = first_;
+    first_ = &area;
+  }
+
+ private:
+  Area* first_ = nullptr;
+};
 
 }  // namespace kernel
 #endif  // KERNEL_MM_AREA_H

@@ -15,6 +15,7 @@
 namespace kernel {
 
 class SharedWindow;
+class WindowRegistry;
 
 using PageView = std::span<std::byte, kPageSize>;
 using ConstPageView = std::span<const std::byte, kPageSize>;
@@ -46,7 +47,7 @@ class FileBacking : public RefCounted<FileBacking> {
   bool has_shared_window() const { return window_.load(std::memory_order_acquire) != nullptr; }
 
  private:
-  friend class SharedWindow;
+  friend class WindowRegistry;
   std::atomic<SharedWindow*> window_{nullptr};  // not counted; the window clears it when it dies (mm/shared.cc has the lock)
 };
 

@@ -138,10 +138,15 @@ Result<> make_uniform(std::uint64_t begin, std::uint64_t end) {
   for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true)) {
     const PageState now = pages.state(page);
     if (!now.present() || now.permissions() == kReadWrite) continue;
-    if ((now.permissions() & frame::kPageExecute) != 0)
-      TRY(pages.release(page, page + kPageSize));
-    else
+    if ((now.permissions() & frame::kPageExecute) == 0) {
       TRY(pages.add_permissions(page, kReadWrite));
+      continue;
+    }
+    // Never writable and executable: the whole run of code goes.
+    std::uint64_t stop = page + kPageSize;
+    while (stop < end && pages.state(stop).present() && (pages.state(stop).permissions() & frame::kPageExecute) != 0) stop += kPageSize;
+    TRY(pages.release(page, stop));
+    page = stop - kPageSize;
   }
   return {};
 }
