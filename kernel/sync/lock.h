@@ -41,6 +41,8 @@ enum class LockRank : std::uint8_t {
   page_cache,
   timer,
   wait_queue,
+  epoll_ready,    // ready list of an epoll instance: taken by wakers inside wait_queue
+  deferred_wake,
   run_queue,
   host_call,      // bounce arena, ring indices
   heap_slab,

@@ -2,6 +2,35 @@
 
 namespace kernel {
 
+namespace {
+
+constinit SpinLock<LockRank::deferred_wake> deferred_lock;
+constinit List<DeferredWake, DeferredWakeTag> deferred GUARDED_BY(deferred_lock);
+constinit std::atomic<std::uint32_t> deferred_count{0};
+
+void run_deferred_wakes() {
+  while (deferred_count.load(std::memory_order_acquire) != 0) {
+    DeferredWake* wake = nullptr;
+    {
+      const LockGuard guard(deferred_lock);
+      wake = deferred.pop_front();
+      if (wake == nullptr) return;
+      deferred_count.fetch_sub(1, std::memory_order_relaxed);
+    }
+    wake->run_deferred();
+  }
+}
+
+}  // namespace
+
+bool defer_wake(DeferredWake& wake) {
+  const LockGuard guard(deferred_lock);
+  if (wake.is_linked()) return false;
+  deferred.push_back(wake);
+  deferred_count.fetch_add(1, std::memory_order_release);
+  return true;
+}
+
 void WaitQueue::add(Waiter& waiter) {
   const LockGuard guard(lock_);
   waiters_.push_back(waiter);
@@ -25,16 +54,22 @@ void WaitQueue::wake_all(std::uint32_t events) {
   // Pairs with the add-then-check of waiters: either they see the change that the caller made, or this sees them.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!has_waiters()) return;
-  const LockGuard guard(lock_);
-  for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) waiter->on_wake(events);
+  {
+    const LockGuard guard(lock_);
+    for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) waiter->on_wake(events);
+  }
+  run_deferred_wakes();
 }
 
 void WaitQueue::wake_one(std::uint32_t events) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!has_waiters()) return;
-  const LockGuard guard(lock_);
-  for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter))
-    if (waiter->on_wake(events)) return;
+  {
+    const LockGuard guard(lock_);
+    for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter))
+      if (waiter->on_wake(events)) break;
+  }
+  run_deferred_wakes();
 }
 
 }  // namespace kernel

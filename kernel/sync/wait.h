@@ -69,6 +69,20 @@ class ThreadWaiter final : public Waiter {
   std::atomic<bool> woken_{false};
 };
 
+struct DeferredWakeTag;
+// A wake-up that a waker must not do itself because it holds a wait queue's lock (an epoll instance that is watched by another one): it
+// is run by the waker once that lock is free.
+class DeferredWake : public ListNode<DeferredWakeTag> {
+ public:
+  virtual void run_deferred() = 0;
+
+ protected:
+  DeferredWake() = default;
+  ~DeferredWake() = default;
+};
+// Queues it unless it is queued already (false then). For Waiter::on_wake only.
+bool defer_wake(DeferredWake& wake);
+
 class WaitQueue {
  public:
   // Non-exclusive waiters are all woken; exclusive ones (added at the end) one per wake_one.

@@ -21,6 +21,7 @@
 
 namespace kernel {
 
+class Epoll;
 class Task;
 
 // poll(2) bits, as readiness() gives them and wake_all() takes them.
@@ -76,8 +77,12 @@ class OpenFile : public RefCounted<OpenFile> {
   // F_GETPIPE_SZ / F_SETPIPE_SZ (EBADF by default).
   virtual Result<std::uint32_t> pipe_size();
   virtual Result<std::uint32_t> set_pipe_size(std::uint32_t size);
+  // F_GET_SEALS / F_ADD_SEALS (EINVAL by default: memfd only). The seals, or 0 after adding.
+  virtual Result<std::uint32_t> seals(bool add, std::uint32_t which);
   // True for pipes, sockets, terminals: no position, short reads are normal.
   virtual bool is_stream() const { return !inode_ || !inode_->is_regular(); }
+  // The epoll instance that this file is, or nullptr.
+  virtual Epoll* as_epoll() { return nullptr; }
 
   // --- what every file has ---
   std::uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }  // O_ACCMODE and status flags

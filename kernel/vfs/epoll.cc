@@ -1,0 +1,245 @@
+#include "kernel/vfs/epoll.h"
+
+#include <algorithm>
+#include <bit>
+#include <string_view>
+
+#include "abi/fs.h"
+
+namespace kernel {
+namespace {
+
+constexpr std::uint32_t kOptionBits = abi::kEpollEdge | abi::kEpollOneShot | abi::kEpollExclusive | abi::kEpollWakeup;
+constexpr std::uint32_t kAlways = kPollErr | kPollHup;
+
+// Loops are checked under this, so that two threads cannot close a cycle between them.
+constinit Mutex<LockRank::mount> topology;
+
+}  // namespace
+
+Epoll::Key Epoll::key_of(std::int32_t fd, OpenFile& file) { return {.fd = fd, .file = std::bit_cast<std::uint64_t>(&file)}; }
+
+Epoll::~Epoll() = default;
+
+// ---- items
+
+bool EpollItem::on_wake(std::uint32_t events) { return epoll_->item_woken(*this, events); }
+
+void EpollItem::on_file_closed(OpenFile& file) {
+  // Whatever happens here, the file is gone: the item just must not stay.
+  static_cast<void>(epoll_->remove(fd_, file).ok());
+}
+
+void Epoll::push_ready_locked(EpollItem& item) {
+  if (static_cast<ListNode<EpollReadyTag>&>(item).is_linked()) return;
+  ready_.push_back(item);
+  ready_count_ += 1;
+}
+
+// Called by the waker of a watched file, under its queue's lock.
+bool Epoll::item_woken(EpollItem& item, std::uint32_t events) {
+  const LockGuard guard(ready_lock_);
+  if (item.disarmed_ || item.removed_) return false;
+  if (events != 0 && (events & ((item.event_.events & ~kOptionBits) | kAlways)) == 0) return false;
+  push_ready_locked(item);
+  if (Sleep* first = sleepers_.front(); first != nullptr) first->sleeper->unpark();
+  if (queue_.has_waiters() && defer_wake(*this)) ref();
+  return true;
+}
+
+void Epoll::run_deferred() {
+  queue_.wake_all(kPollReadable);
+  deref();
+}
+
+// Takes the item out of everything. The caller has taken it out of the map, so this runs once.
+void Epoll::detach(EpollItem& item) {
+  item.file_->remove_close_observer(item);
+  if (WaitQueue* queue = item.file_->wait_queue(); queue != nullptr) queue->remove(item);
+  const LockGuard guard(ready_lock_);
+  item.removed_ = true;
+  if (static_cast<ListNode<EpollReadyTag>&>(item).is_linked()) {
+    List<EpollItem, EpollReadyTag>::remove(item);
+    ready_count_ -= 1;
+  }
+}
+
+// Whether `target` is this instance or watched through it.
+bool Epoll::reaches(const Epoll& target, std::uint32_t depth) {
+  if (this == &target || depth > kMaxDepth) return true;
+  Vec<Ref<OpenFile>> watched;
+  {
+    const LockGuard guard(control_);
+    for (const auto& entry : items_)
+      if (entry.value->file_->as_epoll() != nullptr && !watched.try_push(entry.value->file_).ok()) return true;
+  }
+  for (const Ref<OpenFile>& file : watched)
+    if (file->as_epoll()->reaches(target, depth + 1)) return true;
+  return false;
+}
+
+Result<> Epoll::add(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) {
+  WaitQueue* queue = file.wait_queue();
+  if (queue == nullptr) return Errno::perm;
+  if (&file == this) return Errno::inval;
+  Epoll* nested = file.as_epoll();
+  if (nested != nullptr) {
+    if ((event.events & abi::kEpollExclusive) != 0) return Errno::inval;
+    const LockGuard guard(topology);
+    if (nested->reaches(*this, 1)) return Errno::loop;
+  }
+  const Ref<EpollItem> item = TRY(make_ref<EpollItem>(Ref<Epoll>(*this), Ref<OpenFile>(file), fd, event));
+  {
+    const LockGuard guard(control_);
+    TRY(items_.try_insert(key_of(fd, file), item));
+  }
+  if (!file.add_close_observer(*item)) {
+    static_cast<void>(remove(fd, file).ok());
+    return Errno::badf;
+  }
+  queue->add(*item);
+  // It may be ready already.
+  if ((file.readiness() & ((event.events & ~kOptionBits) | kAlways)) != 0) item_woken(*item, 0);
+  return {};
+}
+
+Result<> Epoll::modify(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) {
+  if ((event.events & abi::kEpollExclusive) != 0) return Errno::inval;
+  RefPtr<EpollItem> item;
+  {
+    const LockGuard guard(control_);
+    const Ref<EpollItem>* found = items_.find(key_of(fd, file));
+    if (found == nullptr) return Errno::noent;
+    item = *found;
+  }
+  {
+    const LockGuard guard(ready_lock_);
+    if ((item->event_.events & abi::kEpollExclusive) != 0) return Errno::inval;
+    item->event_ = event;
+    item->disarmed_ = false;
+  }
+  if ((file.readiness() & ((event.events & ~kOptionBits) | kAlways)) != 0) item_woken(*item, 0);
+  return {};
+}
+
+Result<> Epoll::remove(std::int32_t fd, OpenFile& file) {
+  RefPtr<EpollItem> item;
+  {
+    const LockGuard guard(control_);
+    const Ref<EpollItem>* found = items_.find(key_of(fd, file));
+    if (found == nullptr) return Errno::noent;
+    item = *found;
+    items_.erase(key_of(fd, file));
+  }
+  detach(*item);
+  return {};
+}
+
+void Epoll::on_last_close() {
+  FlatMap<Key, Ref<EpollItem>> items;
+  {
+    const LockGuard guard(control_);
+    std::swap(items, items_);
+  }
+  for (const auto& entry : items) detach(*entry.value);
+}
+
+// ---- waiting
+
+// What a popped item has to say. True if `into` was filled; level-triggered items that are still ready go back to the list.
+bool Epoll::report(EpollItem& item, abi::EpollEvent& into) {
+  const std::uint32_t now = item.file_->readiness();
+  const LockGuard guard(ready_lock_);
+  if (item.removed_ || item.disarmed_) return false;
+  const std::uint32_t events = now & ((item.event_.events & ~kOptionBits) | kAlways);
+  if (events == 0) return false;
+  into = {.events = events, .data_low = item.event_.data_low, .data_high = item.event_.data_high};
+  if ((item.event_.events & abi::kEpollOneShot) != 0)
+    item.disarmed_ = true;
+  else if ((item.event_.events & abi::kEpollEdge) == 0)
+    push_ready_locked(item);
+  return true;
+}
+
+std::size_t Epoll::collect(std::span<abi::EpollEvent> into) {
+  std::size_t filled = 0;
+  std::uint32_t left = 0;
+  {
+    const LockGuard guard(ready_lock_);
+    left = ready_count_;
+  }
+  // Each item that was ready at the start is looked at once: those that go back are behind the others.
+  for (; left > 0 && filled < into.size(); --left) {
+    RefPtr<EpollItem> item;
+    {
+      const LockGuard guard(ready_lock_);
+      EpollItem* first = ready_.pop_front();
+      if (first == nullptr) break;
+      ready_count_ -= 1;
+      item = RefPtr<EpollItem>(first);
+    }
+    if (report(*item, into[filled])) ++filled;
+  }
+  return filled;
+}
+
+Result<std::size_t> Epoll::wait(std::span<abi::EpollEvent> into, Instant deadline) {
+  for (;;) {
+    if (const std::size_t count = collect(into); count != 0 || deadline == 0) return count;
+    Sleep sleep;
+    sleep.sleeper = &current_sleeper();
+    bool ready = false;
+    {
+      const LockGuard guard(ready_lock_);
+      ready = ready_count_ != 0;
+      if (!ready) sleepers_.push_back(sleep);
+    }
+    if (ready) continue;
+    const ParkResult parked = park(deadline, Interruptible::yes);
+    bool more = false;
+    {
+      const LockGuard guard(ready_lock_);
+      List<Sleep, EpollSleepTag>::remove(sleep);
+      more = ready_count_ != 0;
+    }
+    if (more || parked == ParkResult::woken) continue;
+    if (parked == ParkResult::timed_out) return std::size_t{0};
+    return Errno::intr;  // never restarted (signal(7))
+  }
+}
+
+std::uint32_t Epoll::readiness() {
+  // Level-triggered items may be in the list without being ready any more: ask them.
+  for (;;) {
+    RefPtr<EpollItem> item;
+    {
+      const LockGuard guard(ready_lock_);
+      EpollItem* first = ready_.front();
+      if (first == nullptr) return 0;
+      item = RefPtr<EpollItem>(first);
+    }
+    const std::uint32_t now = item->file_->readiness();
+    const LockGuard guard(ready_lock_);
+    if (!static_cast<ListNode<EpollReadyTag>&>(*item).is_linked()) continue;
+    if (!item->removed_ && !item->disarmed_ && (now & ((item->event_.events & ~kOptionBits) | kAlways)) != 0) return kPollReadable;
+    List<EpollItem, EpollReadyTag>::remove(*item);
+    ready_count_ -= 1;
+  }
+}
+
+Result<Attributes> Epoll::attributes() {
+  Attributes attributes{};
+  attributes.mode = 0600;
+  return attributes;
+}
+
+std::size_t Epoll::describe(std::span<char> into) {
+  constexpr std::string_view kName = "anon_inode:[eventpoll]";
+  const std::size_t count = std::min(kName.size(), into.size());
+  std::copy_n(kName.begin(), count, into.begin());
+  return count;
+}
+
+Result<Ref<OpenFile>> make_epoll() { return Ref<OpenFile>(TRY(make_ref<Epoll>(abi::kORdWr))); }
+
+}  // namespace kernel

@@ -1,0 +1,92 @@
+// epoll(7). An instance holds an item for each (descriptor, file) that it watches; an item sits in the file's wait queue and, when it is
+// woken, in the instance's ready list.
+//
+// Locks: control_ (mutex epoll) serialises epoll_ctl and guards the items; ready_lock_ (spinlock epoll_ready, taken inside a file's
+// wait-queue lock by wakers) guards the ready list and the threads that wait.
+#ifndef KERNEL_VFS_EPOLL_H
+#define KERNEL_VFS_EPOLL_H
+
+#include <compare>
+#include <cstdint>
+#include <span>
+
+#include "abi/poll.h"
+#include "kernel/base/flat_map.h"
+#include "kernel/vfs/open_file.h"
+
+namespace kernel {
+
+class Epoll;
+struct EpollReadyTag;
+struct EpollSleepTag;
+
+class EpollItem final : public CloseObserver, public Waiter, public ListNode<EpollReadyTag> {
+ public:
+  EpollItem(Ref<Epoll> epoll, Ref<OpenFile> file, std::int32_t fd, const abi::EpollEvent& event)
+      : epoll_(epoll), file_(file), fd_(fd), event_(event) {}
+  bool on_wake(std::uint32_t events) override;
+  void on_file_closed(OpenFile& file) override;
+
+ private:
+  friend class Epoll;
+  const Ref<Epoll> epoll_;
+  const Ref<OpenFile> file_;
+  const std::int32_t fd_;
+  abi::EpollEvent event_;     // guarded by ready_lock_
+  bool disarmed_ = false;     // EPOLLONESHOT has fired; guarded by ready_lock_
+  bool removed_ = false;      // guarded by ready_lock_
+};
+
+class Epoll final : public OpenFile, private DeferredWake {
+ public:
+  static constexpr std::uint32_t kMaxDepth = 5;  // of instances that watch instances (epoll_ctl(2): ELOOP)
+
+  explicit Epoll(std::uint32_t flags) : OpenFile(flags) {}
+  ~Epoll() override;
+
+  // EEXIST, ENOENT, EPERM (the file cannot be waited for), ELOOP, EINVAL, ENOMEM.
+  Result<> add(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
+  Result<> modify(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
+  Result<> remove(std::int32_t fd, OpenFile& file) EXCLUDES(control_);
+  // Fills `into` from the front: how many. 0 at the deadline; Errno::intr-like restart codes as epoll_wait(2): EINTR always.
+  Result<std::size_t> wait(std::span<abi::EpollEvent> into, Instant deadline);
+
+  std::uint32_t readiness() override;
+  WaitQueue* wait_queue() override { return &queue_; }
+  void on_last_close() override;
+  Result<Attributes> attributes() override;
+  std::size_t describe(std::span<char> into) override;
+  Epoll* as_epoll() override { return this; }
+
+ private:
+  friend class EpollItem;
+  struct Key {
+    std::int32_t fd = 0;
+    std::uint64_t file = 0;  // identity of the OpenFile
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Sleep : ListNode<EpollSleepTag> {
+    Sleeper* sleeper = nullptr;
+  };
+  static Key key_of(std::int32_t fd, OpenFile& file);
+  void run_deferred() override;
+  bool item_woken(EpollItem& item, std::uint32_t events);
+  void push_ready_locked(EpollItem& item) REQUIRES(ready_lock_);
+  void detach(EpollItem& item);
+  std::size_t collect(std::span<abi::EpollEvent> into);
+  bool report(EpollItem& item, abi::EpollEvent& into);
+  bool reaches(const Epoll& target, std::uint32_t depth) EXCLUDES(control_);
+
+  Mutex<LockRank::epoll> control_;
+  FlatMap<Key, Ref<EpollItem>> items_ GUARDED_BY(control_);
+  SpinLock<LockRank::epoll_ready> ready_lock_;
+  List<EpollItem, EpollReadyTag> ready_ GUARDED_BY(ready_lock_);
+  std::uint32_t ready_count_ GUARDED_BY(ready_lock_) = 0;
+  List<Sleep, EpollSleepTag> sleepers_ GUARDED_BY(ready_lock_);
+  WaitQueue queue_;  // of those who watch this instance
+};
+
+Result<Ref<OpenFile>> make_epoll();
+
+}  // namespace kernel
+#endif  // KERNEL_VFS_EPOLL_H

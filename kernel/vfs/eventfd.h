@@ -1,0 +1,30 @@
+// eventfd(2).
+#ifndef KERNEL_VFS_EVENTFD_H
+#define KERNEL_VFS_EVENTFD_H
+
+#include <atomic>
+#include <cstdint>
+
+#include "kernel/vfs/open_file.h"
+
+namespace kernel {
+
+class EventFd final : public OpenFile {
+ public:
+  EventFd(std::uint64_t initial, bool semaphore, std::uint32_t flags);
+  Result<std::size_t> read(IoSink& sink) override;
+  Result<std::size_t> write(IoSource& source) override;
+  std::uint32_t readiness() override;
+  WaitQueue* wait_queue() override { return &queue_; }
+  Result<Attributes> attributes() override;
+  std::size_t describe(std::span<char> into) override;
+
+ private:
+  static constexpr std::uint64_t kMax = ~std::uint64_t{0} - 1;
+  std::atomic<std::uint64_t> count_;
+  const bool semaphore_;
+  WaitQueue queue_;
+};
+
+}  // namespace kernel
+#endif  // KERNEL_VFS_EVENTFD_H
