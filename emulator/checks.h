@@ -1,5 +1,6 @@
 // Every check that a leaf function makes has a number, so that a mutation build (EMULATOR_MUTATION) can switch it off and a test can
-// prove that some case notices. In the ordinary build a check is just an `if`.
+// prove that some case notices. In the ordinary build a check is just an `if`. Not numbered are refusals that the host's page protection
+// makes a second time (access to operands of a leaf) and those without which the code could not go on.
 #ifndef EMULATOR_CHECKS_H
 #define EMULATOR_CHECKS_H
 
@@ -19,25 +20,24 @@ namespace emulator {
   X(einit_initialized) X(einit_sigstruct) \
   X(eaug_sgx2) X(eaug_initialized) X(eaug_page_aligned) X(eaug_in_elrange) X(eaug_not_valid_before) \
   X(emodpr_sgx2) X(emodpr_initialized) X(emodpr_page_aligned) X(emodpr_in_elrange) X(emodpr_secinfo_reserved) X(emodpr_write_only) \
-  X(emodpr_valid) X(emodpr_modifiable) X(emodpr_reg) \
+  X(emodpr_modifiable) X(emodpr_reg) \
   X(emodt_sgx2) X(emodt_initialized) X(emodt_page_aligned) X(emodt_in_elrange) X(emodt_secinfo_reserved) X(emodt_type) \
-  X(emodt_valid) X(emodt_modifiable) X(emodt_source_type) X(emodt_tcs_active) \
+  X(emodt_modifiable) X(emodt_source_type) X(emodt_tcs_active) \
   X(eremove_page_aligned) X(eremove_in_elrange) X(eremove_active) X(eremove_only_trimmed) \
   X(etrack_previous) X(edbg_debug) X(edbg_aligned) X(edbg_in_elrange) X(edbg_valid) X(edbg_accessible) \
-  X(enclu_leaf) X(enclu_mode_inside) X(enclu_mode_outside) X(enclu_sgx2) \
-  X(entry_tcs_aligned) X(entry_tcs_in_elrange) X(entry_tcs_valid) X(entry_tcs_type) X(entry_tcs_accepted) X(entry_aep_canonical) \
+  X(enclu_mode_outside) X(enclu_sgx2) \
+  X(entry_tcs_aligned) X(entry_tcs_present) X(entry_ssa_present) X(entry_tcs_accepted) \
   X(entry_initialized) X(entry_ossa_aligned) X(entry_fsgs_aligned) X(entry_tcs_busy) X(entry_target_canonical) \
   X(eenter_cssa) X(eresume_cssa) X(entry_ssa_access) X(eresume_xsave_header) X(eresume_mxcsr) X(eresume_rip) \
   X(eexit_target) \
-  X(secinfo_aligned) X(secinfo_in_elrange) X(secinfo_access) X(secinfo_reserved) \
+  X(secinfo_aligned) X(secinfo_in_elrange) X(secinfo_reserved) \
   X(eaccept_aligned) X(eaccept_in_elrange) X(eaccept_combination) X(eaccept_valid) X(eaccept_match) \
   X(eaccept_tracked) X(eaccept_tcs_reserved) X(eaccept_tcs_state) \
-  X(eacceptcopy_aligned) X(eacceptcopy_in_elrange) X(eacceptcopy_secinfo) X(eacceptcopy_source) X(eacceptcopy_dest_valid) \
+  X(eacceptcopy_aligned) X(eacceptcopy_in_elrange) X(eacceptcopy_secinfo) X(eacceptcopy_dest_valid) \
   X(eacceptcopy_dest_pending) \
   X(emodpe_aligned) X(emodpe_in_elrange) X(emodpe_write_only) X(emodpe_valid) X(emodpe_accepted) \
-  X(ereport_aligned) X(ereport_in_elrange) X(ereport_access) X(ereport_target) \
-  X(egetkey_aligned) X(egetkey_in_elrange) X(egetkey_access) X(egetkey_request) \
-  X(access_present) X(access_epcm)
+  X(ereport_aligned) X(ereport_in_elrange) X(ereport_target) \
+  X(egetkey_aligned) X(egetkey_in_elrange) X(egetkey_request)
 // clang-format on
 
 enum class CheckId : std::uint32_t {

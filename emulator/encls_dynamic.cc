@@ -80,10 +80,9 @@ Status restrict_locked(State& state, u64 offset, const sgx::Secinfo& secinfo) {
   Entry entry = slot.load();
   Entry changed = 0;
   do {
-    CHECK_LEAF(emodpr_valid, (entry & kEntryValid) != 0, Status::pf(address));
     const bool modifiable = (entry & (sgx::kSecinfoPending | sgx::kSecinfoModified)) == 0;
     CHECK_LEAF(emodpr_modifiable, modifiable, Status::code(SgxError::page_not_modifiable));
-    CHECK_LEAF(emodpr_reg, entry_type(entry) == PageType::reg, Status::pf(address));
+    CHECK_LEAF(emodpr_reg, (entry & kEntryValid) != 0 && entry_type(entry) == PageType::reg, Status::pf(address));
     const Entry kept = entry & 0xffff'ffffU & ~Entry{sgx::kSecinfoRwx};
     changed = kept | (entry & secinfo.flags & sgx::kSecinfoRwx) | sgx::kSecinfoPr | (state.epoch.load() << kEntryEpochShift);
   } while (!slot.compare_exchange_weak(entry, changed));
@@ -92,12 +91,11 @@ Status restrict_locked(State& state, u64 offset, const sgx::Secinfo& secinfo) {
 }
 
 Status check_emodt_source(State& state, Entry entry, u64 address, PageType wanted) {
-  CHECK_LEAF(emodt_valid, (entry & kEntryValid) != 0, Status::pf(address));
   const bool modifiable = (entry & (sgx::kSecinfoPending | sgx::kSecinfoModified)) == 0;
   CHECK_LEAF(emodt_modifiable, modifiable, Status::code(SgxError::page_not_modifiable));
   const bool from_reg = entry_type(entry) == PageType::reg;
   const bool from_tcs = entry_type(entry) == PageType::tcs && wanted == PageType::trim;
-  CHECK_LEAF(emodt_source_type, from_reg || from_tcs, Status::pf(address));
+  CHECK_LEAF(emodt_source_type, (entry & kEntryValid) != 0 && (from_reg || from_tcs), Status::pf(address));
   if (from_tcs) {
     const bool idle = state.tcs[entry_slot(entry)].active.load() == 0;
     CHECK_LEAF(emodt_tcs_active, idle, Status::gp());

@@ -24,22 +24,29 @@
   jne \failed
 .endm
 
-// EEXIT: rax = 4, rbx = target. Everything up to `committed` is finished by the handler as EEXIT of the frame.
+// EEXIT: eax = 4 and the site's number from bit 8 on, rbx = target. Up to `checked` a signal goes back to the site; from there to
+// `committed` the handler finishes the EEXIT on the frame.
 .globl emulator_fast_exit
 .p2align 4
 emulator_fast_exit:
+  mov %rbx, %rcx
+  shr $47, %rcx
+  jnz .Lexit_bad
+  mov %rbx, %rcx
+  sub emulator_fast + F_BASE(%rip), %rcx
+  cmp emulator_fast + F_SIZE(%rip), %rcx
+  jb .Lexit_bad
+  jmp emulator_fast_exit_checked
+.Lexit_bad:
+  .byte 0x0f, 0x01, 0xd7
+.globl emulator_fast_exit_checked
+.p2align 4
+emulator_fast_exit_checked:
   FIND_THREAD .Lexit_slow
   cmpl $0, T_IN_ENCLAVE(%rcx)
   je .Lexit_slow
   cmpq $0, emulator_fast + F_ASSERTIONS(%rip)
   jne .Lexit_slow
-  mov %rbx, %rax
-  shr $47, %rax
-  jnz .Lexit_slow
-  mov %rbx, %rax
-  sub emulator_fast + F_BASE(%rip), %rax
-  cmp emulator_fast + F_SIZE(%rip), %rax
-  jb .Lexit_slow
   mov T_HOST_FS(%rcx), %rax
   wrfsbase %rax
   mov T_HOST_GS(%rcx), %rax

@@ -16,7 +16,7 @@ namespace emulator {
 
 extern "C" {
 extern FastGlobals emulator_fast;
-extern char emulator_fast_exit[], emulator_fast_exit_counted[], emulator_fast_exit_committed[], emulator_fast_exit_released[],
+extern char emulator_fast_exit[], emulator_fast_exit_checked[], emulator_fast_exit_counted[], emulator_fast_exit_committed[], emulator_fast_exit_released[],
     emulator_fast_exit_slow[], emulator_fast_exit_end[];
 extern char emulator_fast_leaf[], emulator_fast_leaf_pushed1[], emulator_fast_leaf_pushed2[], emulator_fast_leaf_done[],
     emulator_fast_leaf_done_end[], emulator_fast_leaf_fault[], emulator_fast_leaf_fault_end[], emulator_fast_leaf_slow[],
@@ -32,7 +32,9 @@ constexpr u8 kSitePattern[kSiteSize] = {0x0f, 0x01, 0xd7, 0x66, 0x0f, 0x1f, 0x44
 constexpr u32 kMaxSites = kPage / sizeof(u64);
 constexpr u64 kThunkSize = 32;
 constexpr u64 kThunkHeader = 32;  // two pointers: the exit and the leaf path
-constexpr u64 kThunkJumpAt = 16;  // behind the push
+constexpr u64 kThunkJumpAt = 21;  // behind the push
+constexpr u64 kThunkExitAt = 10;  // the exit's jump
+constexpr u32 kExitNumberShift = 8;
 constexpr u64 kZeroFlag = 0x40;
 constexpr u64 kSahfFlags = 0xd5;
 constexpr u64 kOverflowFlag = 0x800;
@@ -85,14 +87,17 @@ void put_disp(u8* at, u64 target, u64 next) {
   std::memcpy(at, &disp, sizeof(disp));
 }
 
-// cmp $4,%eax ; jne 1f ; jmp *exit ; 1: push $number ; jmp *leaf
+// cmp $4,%eax ; jne 1f ; mov $(number << 8 | 4),%eax ; jmp *exit ; 1: push $number ; jmp *leaf
 void write_thunk(u8* thunk, u64 header, u32 number) {
   const u64 at = reinterpret_cast<u64>(thunk);
-  const u8 code[] = {0x83, 0xf8, 4, 0x75, 6, 0xff, 0x25, 0, 0, 0, 0, 0x68, 0, 0, 0, 0, 0xff, 0x25, 0, 0, 0, 0};
+  const u8 code[] = {0x83, 0xf8, 4, 0x75, 11, 0xb8, 4, 0, 0, 0, 0xff, 0x25, 0, 0, 0, 0, 0x68, 0, 0, 0, 0, 0xff, 0x25, 0, 0, 0, 0};
+  static_assert(sizeof(code) <= kThunkSize);
   std::memcpy(thunk, code, sizeof(code));
-  put_disp(thunk + 7, header, at + 11);
-  std::memcpy(thunk + 12, &number, sizeof(number));
-  put_disp(thunk + 18, header + sizeof(u64), at + 22);
+  const u32 exit_value = number << kExitNumberShift | static_cast<u32>(sgx::EncluLeaf::eexit);
+  std::memcpy(thunk + 6, &exit_value, sizeof(exit_value));
+  put_disp(thunk + 12, header, at + 16);
+  std::memcpy(thunk + 17, &number, sizeof(number));
+  put_disp(thunk + 23, header + sizeof(u64), at + 27);
 }
 
 // False: the host refused.
@@ -145,7 +150,9 @@ void settle_leaf(Thread& thread, const Frame& frame) {
   const u64 thunks = reinterpret_cast<u64>(state.thunks) + kThunkHeader;
   if (rip - thunks < state.patched * kThunkSize) {
     const u64 number = (rip - thunks) / kThunkSize;
-    if ((rip - thunks) % kThunkSize == kThunkJumpAt) frame.reg(REG_RSP) += sizeof(u64);
+    const u64 at = (rip - thunks) % kThunkSize;
+    if (at == kThunkJumpAt) frame.reg(REG_RSP) += sizeof(u64);
+    if (at == kThunkExitAt) frame.rax() = static_cast<u64>(sgx::EncluLeaf::eexit);
     frame.rip() = state.sites[number];
   } else if (between(rip, emulator_fast_leaf, emulator_fast_leaf_pushed1)) {
     back_to_site(state, frame, 1);
@@ -165,15 +172,21 @@ void settle_leaf(Thread& thread, const Frame& frame) {
   }
 }
 
-// In EEXIT before its commit: it is finished on the frame.
+// In EEXIT before its commit. True: finished on the frame; false: back at the site.
 bool settle_exit(Thread& thread, const Frame& frame) {
+  if (frame.rip() < label(emulator_fast_exit_checked)) {
+    const u64 number = (frame.rax() & 0xffff'ffff) >> kExitNumberShift;
+    if (number >= thread.state->patched) fatal("no such ENCLU site", number);
+    frame.rip() = thread.state->sites[number];
+    frame.rax() = static_cast<u64>(sgx::EncluLeaf::eexit);
+    return false;
+  }
   const bool counted = frame.rip() == label(emulator_fast_exit_counted);
   if (counted) --thread.tcs->count_eexit;
+  if (frame.rip() == label(emulator_fast_exit_slow)) ++thread.tcs->counters.trapped_leaves;
   frame.rax() = static_cast<u64>(sgx::EncluLeaf::eexit);
-  if (play_eexit(thread, frame).ok()) return true;
-  // A target that EEXIT refuses: the exception belongs to a site; which one is not known any more.
-  frame.rip() = thread.state->sites[0];
-  return false;
+  if (!play_eexit(thread, frame).ok()) fatal("EEXIT to a bad target", frame.reg(REG_RBX));
+  return true;
 }
 
 void settle_committed_exit(const Frame& frame) {

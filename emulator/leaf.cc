@@ -21,9 +21,7 @@ bool read_enclave(void* to, u64 address, u64 size) { return emulator_copy(to, re
 Status read_secinfo(const State& state, u64 address, sgx::Secinfo* secinfo) {
   CHECK_LEAF(secinfo_aligned, address % sgx::kAlignSecinfo == 0, Status::gp());
   CHECK_LEAF(secinfo_in_elrange, state.contains(address), Status::gp());
-  if (const Status status = check_access(state, address, sgx::kSecinfoR); !status.ok()) {
-    CHECK_LEAF(secinfo_access, false, status);
-  }
+  if (const Status status = check_access(state, address, sgx::kSecinfoR); !status.ok()) return status;
   if (!read_enclave(secinfo, address, sizeof(*secinfo))) return Status::pf(address);
   bool zero = (secinfo->flags & ~u64{kEntrySecinfo}) == 0;
   u64 words[7];
@@ -86,9 +84,7 @@ Status accept_tcs_page(State& state, u64 page, Entry entry) {
 
 Status check_access(const State& state, u64 address, u32 needed) {
   const Entry entry = state.entry(address & kPageMask).load(std::memory_order_acquire);
-  CHECK_LEAF(access_present, (entry & kEntryAbsent) == 0, Status::pf(address));
-  CHECK_LEAF(access_epcm, (entry_wanted_pte(entry & ~Entry{kEntryAbsent}) & needed) == needed, Status::pf(address));
-  return {};
+  return (entry_wanted_pte(entry) & needed) == needed ? Status{} : Status::pf(address);
 }
 
 u32 fault_error_code(const State& state, u64 address, bool write) {
@@ -140,9 +136,7 @@ Status leaf_eacceptcopy(const LeafContext& context, u64 secinfo_at, u64 page, u6
   constexpr u64 kStateBits = sgx::kSecinfoPending | sgx::kSecinfoModified | sgx::kSecinfoPr;
   const bool write_only = (flags & sgx::kSecinfoW) != 0 && (flags & sgx::kSecinfoR) == 0;
   CHECK_LEAF(eacceptcopy_secinfo, sgx::secinfo_type(flags) == PageType::reg && (flags & kStateBits) == 0 && !write_only, Status::gp());
-  if (const Status status = check_access(state, source, sgx::kSecinfoR); !status.ok()) {
-    CHECK_LEAF(eacceptcopy_source, false, status);
-  }
+  if (const Status status = check_access(state, source, sgx::kSecinfoR); !status.ok()) return status;
   std::atomic<Entry>& slot = state.entry(page);
   Entry entry = slot.load(std::memory_order_acquire);
   const bool valid = (entry & kEntryValid) != 0 && (entry & kEntryAbsent) == 0;

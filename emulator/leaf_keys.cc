@@ -22,11 +22,9 @@ Status leaf_ereport(const LeafContext& context, u64 target_at, u64 data_at, u64 
   CHECK_LEAF(ereport_aligned, aligned, Status::gp());
   CHECK_LEAF(ereport_in_elrange, state.contains(target_at) && state.contains(data_at) && state.contains(output), Status::gp());
   for (const u64 input : {target_at, data_at}) {
-    if (const Status status = check_access(state, input, sgx::kSecinfoR); !status.ok()) CHECK_LEAF(ereport_access, false, status);
+    if (const Status status = check_access(state, input, sgx::kSecinfoR); !status.ok()) return status;
   }
-  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) {
-    CHECK_LEAF(ereport_access, false, status);
-  }
+  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) return status;
   sgx::Targetinfo target;
   sgx::Reportdata data;
   if (!read_enclave(&target, target_at, sizeof(target))) return Status::pf(target_at);
@@ -45,10 +43,8 @@ Status leaf_egetkey(const LeafContext& context, u64 request_at, u64 output) {
   State& state = context.state;
   CHECK_LEAF(egetkey_aligned, request_at % sgx::kAlignKeyrequest == 0 && output % sgx::kAlignKey == 0, Status::gp());
   CHECK_LEAF(egetkey_in_elrange, state.contains(request_at) && state.contains(output), Status::gp());
-  if (const Status status = check_access(state, request_at, sgx::kSecinfoR); !status.ok()) CHECK_LEAF(egetkey_access, false, status);
-  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) {
-    CHECK_LEAF(egetkey_access, false, status);
-  }
+  if (const Status status = check_access(state, request_at, sgx::kSecinfoR); !status.ok()) return status;
+  if (const Status status = check_access(state, output, sgx::kSecinfoR | sgx::kSecinfoW); !status.ok()) return status;
   sgx::Keyrequest request;
   if (!read_enclave(&request, request_at, sizeof(request))) return Status::pf(request_at);
   const sgx::LeafResult<sgx::Key128> key = sgx::egetkey(state.device, state.identity, request);

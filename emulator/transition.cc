@@ -24,7 +24,7 @@ u64 gpr_address(const State& state, u64 ssa) { return ssa + sgx::ssa_gpr_offset(
 Status check_ssa_page(const State& state, u64 address) {
   if (!state.contains(address)) return Status::pf(address);
   const Entry entry = state.entry(address).load(std::memory_order_acquire);
-  CHECK_LEAF(access_present, (entry & kEntryAbsent) == 0, Status::pf(address));
+  CHECK_LEAF(entry_ssa_present, (entry & kEntryAbsent) == 0, Status::pf(address));
   constexpr u32 kReadWrite = sgx::kSecinfoR | sgx::kSecinfoW;
   const Entry usable = entry & ~Entry{kEntryAbsent};
   CHECK_LEAF(entry_ssa_access, (entry_wanted_pte(usable) & kReadWrite) == kReadWrite, Status::pf(address));
@@ -33,12 +33,11 @@ Status check_ssa_page(const State& state, u64 address) {
 
 Status check_tcs_page(const State* state, u64 address) {
   CHECK_LEAF(entry_tcs_aligned, address % kPage == 0, Status::gp());
-  CHECK_LEAF(entry_tcs_in_elrange, state != nullptr, Status::pf(address));
   if (state == nullptr) return Status::pf(address);
   const Entry entry = state->entry(address & ~(kPage - 1)).load(std::memory_order_acquire);
-  CHECK_LEAF(entry_tcs_valid, (entry & kEntryValid) != 0, Status::pf(address));
-  CHECK_LEAF(access_present, (entry & kEntryAbsent) == 0, Status::pf(address));
-  CHECK_LEAF(entry_tcs_type, entry_type(entry) == sgx::PageType::tcs, Status::pf(address));
+  CHECK_LEAF(entry_tcs_present, (entry & kEntryAbsent) == 0, Status::pf(address));
+  const bool is_tcs = (entry & kEntryValid) != 0 && entry_type(entry) == sgx::PageType::tcs;
+  if (!is_tcs) return Status::pf(address);
   CHECK_LEAF(entry_tcs_accepted, (entry & (sgx::kSecinfoPending | sgx::kSecinfoModified)) == 0, Status::pf(address));
   return {};
 }
@@ -136,7 +135,7 @@ void junk_registers(const Frame& frame) {
 Status check_entry(u64 tcs_address, u64 aep, bool resume, EntryPlan* plan) {
   State* state = find_state(tcs_address);
   if (const Status status = check_tcs_page(state, tcs_address); !status.ok()) return status;
-  CHECK_LEAF(entry_aep_canonical, is_canonical(aep), Status::gp());
+  if (!is_canonical(aep)) return Status::gp();
   TcsState* tcs = state->tcs_at(tcs_address & ~(kPage - 1));
   if (tcs == nullptr) return Status::pf(tcs_address);
   if (const Status status = check_tcs_content(*state, *tcs); !status.ok()) return status;
@@ -223,7 +222,7 @@ Status play_eresume(Thread& thread, const Frame& frame) {
 }
 
 Status play_eexit(Thread& thread, const Frame& frame) {
-  CHECK_LEAF(enclu_mode_inside, thread.in_enclave != 0, Status::gp());
+  if (thread.in_enclave == 0) return Status::gp();
   const u64 target = frame.reg(REG_RBX);
   CHECK_LEAF(eexit_target, is_canonical(target) && !thread.state->contains(target), Status::gp());
   if (thread.state->options.assertions) assert_clean_exit(thread, frame);

@@ -5,8 +5,6 @@
 #include <cstring>
 #include <span>
 
-#include "sgx/measure.h"
-
 namespace emulator_test {
 
 namespace {
@@ -97,7 +95,7 @@ void TestEnclave::add_pages() {
 
 u64 TestEnclave::code(const unsigned char* symbol) const { return address(kCode) + static_cast<u64>(symbol - payload_start); }
 
-sgx::SigstructFields TestEnclave::fields() const {
+sgx::Measurement TestEnclave::measure() const {
   sgx::Measurement measurement(1, kSize);
   const auto add = [&](u64 offset, u64 pages, u64 flags, const void* content, bool measured) {
     static const u8 kZeros[kPage] = {};
@@ -122,6 +120,17 @@ sgx::SigstructFields TestEnclave::fields() const {
   add(kReadOnly, 1, sgx::kSecinfoRegR, page, true);
   page[0] = 0xc3;
   add(kWritableCode, 1, sgx::kSecinfoRegRwx, page, true);
+  return measurement;
+}
+
+sgx::Hash TestEnclave::hash_with_unmeasured_tcs(u64 offset, u64 count) const {
+  sgx::Measurement measurement = measure();
+  for (u64 i = 0; i < count; ++i) measurement.eadd(offset + i * kPage, sgx::kSecinfoTcs);
+  return *measurement.finish();
+}
+
+sgx::SigstructFields TestEnclave::fields() const {
+  const sgx::Measurement measurement = measure();
   sgx::SigstructFields fields;
   fields.date = 0x20260101;
   fields.miscselect = params_.miscselect;

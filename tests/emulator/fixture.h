@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "emulator/emulator.h"
 #include "sgx/arch.h"
+#include "sgx/measure.h"
 #include "sgx/sigstruct.h"
 #include "tests/emulator/payload.h"
 
@@ -66,6 +68,8 @@ class TestEnclave {
   // Adds everything but does not EINIT; then the signature that fits.
   sgx::Sigstruct sign(const sgx::SigstructFields* fields = nullptr) const;
   sgx::SigstructFields fields() const;
+  // MRENCLAVE when `count` unmeasured TCS pages from `offset` on are added behind the standard pages.
+  sgx::Hash hash_with_unmeasured_tcs(u64 offset, u64 count) const;
 
   // One entry with `command`; the run is left for inspection.
   int enter(Command& command, u32 tcs_index = 0, u32 leaf = 2);
@@ -94,10 +98,24 @@ class TestEnclave {
 
  private:
   void add_pages();
+  sgx::Measurement measure() const;
   BuildParams params_;
   std::unique_ptr<emulator::Enclave> enclave_;
   sgx::EnclaveRun run_{};
 };
+
+// The forms in which every test runs.
+struct ModeParam {
+  emulator::Mode mode;
+  bool assertions;
+};
+inline constexpr ModeParam kModes[] = {
+    {emulator::Mode::strict, true}, {emulator::Mode::fast, true}, {emulator::Mode::fast, false}};
+template <class Info>
+std::string mode_name(const Info& info) {
+  if (info.param.mode == emulator::Mode::strict) return "strict";
+  return info.param.assertions ? "fast_asserting" : "fast";
+}
 
 const sgx::SigningKey& test_key();
 sgx::Device test_device();

@@ -12,6 +12,8 @@
 .globl payload_start
 payload_start:
   // rax = CSSA, rcx = where the host wants us back, rdi = Command
+  test %rdi, %rdi
+  jz at_once
   rdgsbase %r15
   mov %rsp, 0x100(%r15, %rax, 8)
   mov %rcx, 0x200(%r15, %rax, 8)
@@ -60,6 +62,13 @@ finish_dirty:
   xor %r13d, %r13d
   xor %r14d, %r14d
   xor %r15d, %r15d
+  mov $4, %eax
+  ENCLU_SITE
+  ud2
+
+// No command: the shortest possible stay, for measuring.
+at_once:
+  mov %rcx, %rbx
   mov $4, %eax
   ENCLU_SITE
   ud2
