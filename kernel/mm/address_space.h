@@ -37,6 +37,7 @@ struct MapRequest {
   bool grows_down = false;
   bool populate = false;  // MAP_POPULATE, or MAP_LOCKED
   bool locked = false;
+  bool low = false;  // MAP_32BIT: in the second GiB
   std::uint32_t max_prot = kProtRead | kProtWrite | kProtExec;  // what mprotect may give later (shared mapping of a read-only descriptor)
   RefPtr<FileBacking> file;  // null = anonymous
   std::uint64_t offset = 0;  // in the file, page aligned
@@ -106,7 +107,7 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   Result<> residency(std::uint64_t address, std::span<std::uint8_t> into);
   Result<> lock_pages(std::uint64_t address, std::uint64_t size, bool on_fault);
   Result<> unlock_pages(std::uint64_t address, std::uint64_t size);
-  Result<> lock_all(bool current, bool future);
+  Result<> lock_all(bool current, bool future, bool on_fault);
   Result<> unlock_all();
   Result<> sync(std::uint64_t address, std::uint64_t size, std::uint32_t flags);  // msync(2), abi::kMs*
   // The new break as brk(2) reports it (the old one if `address` cannot be had).
@@ -205,7 +206,7 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   std::atomic<std::uint64_t> break_{0};
   std::uint64_t break_begin_ GUARDED_BY(lock_) = 0;
   MemoryLimits limits_ GUARDED_BY(lock_);
-  bool lock_future_ GUARDED_BY(lock_) = false;
+  bool lock_future_ GUARDED_BY(lock_) = false, lock_on_fault_ GUARDED_BY(lock_) = false;  // mlockall(MCL_FUTURE)
   std::uint64_t virtual_size_ GUARDED_BY(lock_) = 0;  // bytes in visible areas
   std::uint64_t peak_resident_ GUARDED_BY(lock_) = 0;
 };

@@ -197,12 +197,13 @@ Result<> AddressSpace::lock_pages(std::uint64_t address, std::uint64_t size, boo
 
 Result<> AddressSpace::unlock_pages(std::uint64_t address, std::uint64_t size) { return set_locked_flag(address, size, false); }
 
-Result<> AddressSpace::lock_all(bool current, bool future) {
+Result<> AddressSpace::lock_all(bool current, bool future, bool on_fault) {
   std::uint64_t end = 0;
   {
     const LockGuard guard(lock_);
     if (current && limits_.locked != ~std::uint64_t{0} && virtual_size_ > limits_.locked) return Errno::nomem;
     lock_future_ = future;
+    lock_on_fault_ = future && on_fault;
     if (!current) return {};
     begin_change();
     for (Area* area = areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
@@ -211,6 +212,7 @@ Result<> AddressSpace::lock_all(bool current, bool future) {
     }
     end_change();
   }
+  if (on_fault) return {};
   // What cannot be populated is no error here (mlockall(2) reports only what it cannot lock for its limits).
   std::uint64_t at = 0;
   while (at < end) {
@@ -230,7 +232,7 @@ Result<> AddressSpace::lock_all(bool current, bool future) {
 
 Result<> AddressSpace::unlock_all() {
   const LockGuard guard(lock_);
-  lock_future_ = false;
+  lock_future_ = lock_on_fault_ = false;
   begin_change();
   for (Area* area = areas_.first(); area != nullptr; area = AreaTree::next(*area)) area->locked = false;
   end_change();

@@ -75,6 +75,10 @@ Result<std::uint64_t> AddressSpace::place_locked(const MapRequest& request, std:
     const Area* there = area_from(hint);
     if ((there == nullptr || there->begin >= hint + size) && mm::claim_range(hint, size, id_).ok()) return hint;
   }
+  if (request.low) {
+    constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
+    return mm::take_range_near(size, kGiB, 2 * kGiB, kGiB);
+  }
   const mm::TakenRange taken = TRY(mm::take_range(size, kPageSize, id_, is_plain_memory(request)));
   dirty = taken.dirty;
   return taken.begin;
@@ -128,8 +132,8 @@ Result<std::uint64_t> AddressSpace::map(const MapRequest& asked) {
   {
     DeadAreas dead;
     const LockGuard guard(lock_);
-    locks = request.locked || lock_future_;
-    request.locked = locks;
+    locks = request.locked || (lock_future_ && !lock_on_fault_);
+    request.locked = request.locked || lock_future_;
     begin = TRY(map_locked(request, size, window, dead));
   }
   // A mapping that cannot be filled is no error for MAP_POPULATE and MAP_LOCKED (mmap(2)); without faults it is one.
