@@ -27,6 +27,7 @@ class Place {
 };
 
 std::string kind_of(const YAML::Node& node) {
+  if (!node.IsDefined()) return "nothing (the key is missing)";
   switch (node.Type()) {
     case YAML::NodeType::Null: return "nothing";
     case YAML::NodeType::Scalar: return fmt::format("\"{}\"", node.Scalar());
@@ -62,7 +63,7 @@ Result<std::string> expand(const std::string& text, const Place& place) {
 }
 
 Result<std::string> parse_text(const YAML::Node& node, const Place& place) {
-  if (!node.IsScalar() || node.Scalar().empty()) return place.wrong("a text", kind_of(node));
+  if (!node.IsDefined() || !node.IsScalar() || node.Scalar().empty()) return place.wrong("a text", kind_of(node));
   return expand(node.Scalar(), place);
 }
 
@@ -75,7 +76,7 @@ Result<std::vector<std::string>> parse_texts(const YAML::Node& node, const Place
 }
 
 Status check_keys(const YAML::Node& node, const Place& place, std::initializer_list<std::string_view> known) {
-  if (!node.IsMap()) return place.wrong("a map", kind_of(node));
+  if (!node.IsDefined() || !node.IsMap()) return place.wrong("a map", kind_of(node));
   for (const auto& entry : node) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
     if (std::ranges::find(known, key) == known.end()) {

@@ -123,6 +123,7 @@ class Sweep {
       const std::uint64_t length = step(bytes.subspan(at), address, range.offset + at);
       at += length;
     }
+    end_padding();
     settle(doubt_ == 0);
   }
 

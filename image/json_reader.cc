@@ -205,7 +205,7 @@ void JsonObject::finish() {
   std::string list;
   for (const std::string& key : known_) list += (list.empty() ? "" : ", ") + key;
   for (const auto& [key, unused] : value_.items()) {
-    if (!known_.contains(key)) errors_.add(path_of(key), fmt::format("one of the keys {}", list), "an unknown key");
+    if (!known_.contains(key)) errors_.add(path_of(key), list.empty() ? "no keys here" : "one of the keys " + list, "an unknown key");
   }
 }
 
