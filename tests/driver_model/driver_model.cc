@@ -55,6 +55,7 @@ DriverModel::DriverModel(Options options) : options_(std::move(options)) {}
 DriverModel::~DriverModel() = default;
 
 int DriverModel::refuse(int error, std::string rule) {
+  const std::lock_guard lock(refusal_mutex_);
   refusal_ = {std::move(rule), error};
   return -error;
 }
@@ -88,8 +89,8 @@ bool DriverModel::readable(std::uint64_t address, std::uint64_t size) {
 int DriverModel::ioctl(int fd, std::uint32_t request, void* argument) {
   if (fd != kEnclaveFd || open_files_ == 0) return refuse(EBADF, "ioctl: not an open enclave file");
   requests_.fetch_add(1);
-  if (options_.ebusy_first != 0) {
-    --options_.ebusy_first;
+  if (std::atomic_ref(options_.ebusy_first).load() != 0) {
+    std::atomic_ref(options_.ebusy_first).fetch_sub(1);
     return refuse(EBUSY, "ioctl.c sgx_ioctl: another request is being served");
   }
   // ioctl.c, sgx_ioctl: SGX_ENCL_IOCTL is taken for the whole request.

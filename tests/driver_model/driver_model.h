@@ -107,6 +107,7 @@ class DriverModel final : public host::DriverCalls {
   static bool on_enclave_fault(void* context, const emulator::PageFault& fault);
 
   Options options_;
+  std::mutex refusal_mutex_;
   Refusal refusal_;
   std::unique_ptr<emulator::Enclave> enclave_;
   std::recursive_mutex mutex_;  // encl->lock
