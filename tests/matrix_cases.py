@@ -34,6 +34,7 @@ PROGRAMS = {
     "static_nonpie": ("static_nonpie.c", "gcc", ["-static", "-no-pie", "-DFIXED"]),
     "static_pie": ("static_nonpie.c", "gcc", ["-static-pie"]),
     "dynamic_nonpie": ("static_nonpie.c", "gcc", ["-no-pie", "-DFIXED"]),
+    "many_tasks": ("many_tasks.c", "gcc", []),
     "threads_static": ("threads.c", "gcc", ["-static"]),
     "mmap_nonpie": ("mmap.c", "gcc", ["-no-pie"]),
     "musl_dynamic": ("static_nonpie.c", "musl-gcc", []),
