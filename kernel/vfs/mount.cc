@@ -117,6 +117,11 @@ RefPtr<Mount> mount_of(const Superblock& superblock) {
 
 std::uint32_t mount_flags(const Dentry& dentry) { return dentry.superblock().mount_flags(); }
 
+bool is_mount_root(const Dentry& dentry) {
+  const LockGuard guard(DentryCache::instance().lock());
+  return DentryCache::fs_root_locked(dentry) == &dentry;
+}
+
 Result<> check_writable(const Dentry& dentry) {
   const Superblock& superblock = dentry.superblock();
   if (superblock.is_read_only() || (superblock.mount_flags() & kMountReadOnly) != 0) return Errno::rofs;

@@ -48,6 +48,8 @@ Result<Vec<Ref<Mount>>> list_mounts();
 RefPtr<Mount> mount_of(const Superblock& superblock);
 // Flags of the mount that holds the dentry.
 std::uint32_t mount_flags(const Dentry& dentry);
+// True for the root directory of a mounted file system.
+bool is_mount_root(const Dentry& dentry);
 // EROFS if nothing may be changed there.
 Result<> check_writable(const Dentry& dentry);
 // The root of the mount tree (after mount_root()).

@@ -39,6 +39,8 @@ std::size_t OpenFile::describe(std::span<char>) { return 0; }
 Result<std::uint32_t> OpenFile::pipe_size() { return Errno::badf; }
 Result<std::uint32_t> OpenFile::set_pipe_size(std::uint32_t) { return Errno::badf; }
 
+Result<std::uint32_t> OpenFile::seals(bool, std::uint32_t) { return Errno::inval; }
+
 bool OpenFile::may_read() const {
   const std::uint32_t now = flags();
   return (now & abi::kOPath) == 0 && (now & abi::kOAccMode) != abi::kOWrOnly && (now & abi::kOAccMode) != 3;

@@ -45,9 +45,9 @@ struct Attributes {
 
 // What to change; absent = leave. The caller has checked permissions.
 struct AttributeChange {
-  std::optional<Mode> mode;  // permission bits only
-  std::optional<std::uint32_t> uid, gid;
-  std::optional<FileTime> atime, mtime;
+  std::optional<Mode> mode = std::nullopt;  // permission bits only
+  std::optional<std::uint32_t> uid = std::nullopt, gid = std::nullopt;
+  std::optional<FileTime> atime = std::nullopt, mtime = std::nullopt;
 };
 
 // What statfs tells.
