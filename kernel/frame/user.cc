@@ -15,6 +15,18 @@ UserSpace* running_space() {
   return context == nullptr ? nullptr : context->user_space;
 }
 
+// Marks the check and the copy after it for wait_for_copies().
+class CopyEpoch {
+ public:
+  CopyEpoch() : epoch_(this_vcpu().copy_epoch) { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst); }
+  ~CopyEpoch() { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+  CopyEpoch(const CopyEpoch&) = delete;
+  CopyEpoch& operator=(const CopyEpoch&) = delete;
+
+ private:
+  std::atomic<std::uint32_t>& epoch_;
+};
+
 // How far a copy of `size` bytes at `address` went before it could not go on.
 struct Progress {
   std::uint64_t done = 0;
@@ -31,7 +43,13 @@ Progress run_copy(std::uint64_t address, std::uint64_t size, Access access, Step
   UserSpace* space = running_space();
   if (space == nullptr) return {.done = 0, .error = Errno::fault};
   while (progress.done < size) {
-    const std::uint64_t left = step(progress.done);
+    std::uint64_t left = 0;
+    {
+      const CopyEpoch epoch;
+      // Inside the epoch: what the check allows cannot be handed to another process before the step is over.
+      if (!space->check(address + progress.done, size - progress.done, access).ok()) return {.done = progress.done, .error = Errno::fault};
+      left = step(progress.done);
+    }
     KASSERT(left <= size - progress.done);
     progress.done = size - left;
     if (left == 0) break;
@@ -39,8 +57,6 @@ Progress run_copy(std::uint64_t address, std::uint64_t size, Access access, Step
     if (vcpu.fault_code == ~std::uint64_t{0}) return {.done = progress.done, .error = Errno::fault};
     if (const auto populated = space->populate(address + progress.done, access); !populated.ok())
       return {.done = progress.done, .error = Errno::fault};
-    // The areas may have changed while populate slept.
-    if (!space->check(address + progress.done, size - progress.done, access).ok()) return {.done = progress.done, .error = Errno::fault};
   }
   return progress;
 }
@@ -48,11 +64,17 @@ Progress run_copy(std::uint64_t address, std::uint64_t size, Access access, Step
 // SAFETY: spans are kernel memory by construction; their address is only handed to the faulting copy.
 std::uint64_t raw(std::span<const std::byte> bytes) { return reinterpret_cast<std::uint64_t>(bytes.data()); }
 
-Result<> check_range(std::uint64_t address, std::uint64_t size, Access access) {
-  if (size == 0) return {};
+// Within the constant user window, without wrapping. The areas are checked by run_copy.
+Result<> check_window(std::uint64_t address, std::uint64_t size) {
   std::uint64_t end = 0;
   if (__builtin_add_overflow(address, size, &end)) return Errno::fault;
-  if (address < user_window_begin() || end > user_window_end()) return Errno::fault;
+  if (size != 0 && (address < user_window_begin() || end > user_window_end())) return Errno::fault;
+  return {};
+}
+
+Result<> check_range(std::uint64_t address, std::uint64_t size, Access access) {
+  TRY(check_window(address, size));
+  if (size == 0) return {};
   UserSpace* space = running_space();
   if (space == nullptr) return Errno::fault;
   return space->check(address, size, access);
@@ -72,11 +94,24 @@ std::uint64_t accessible_prefix(std::uint64_t address, std::uint64_t size, Acces
 
 }  // namespace
 
+void wait_for_copies() {
+  const host_abi::KernelLayout& where = layout();
+  const std::uint32_t self = this_vcpu().index;
+  for (std::uint32_t index = 0; index < where.tcs_count; ++index) {
+    if (index == self) continue;
+    // SAFETY: the measured layout says where each vCPU's block is; its pages exist for the life of the enclave.
+    const auto& vcpu = *reinterpret_cast<const VcpuBlock*>(where.vcpu_block(index));
+    const std::uint32_t seen = vcpu.copy_epoch.load(std::memory_order_seq_cst);
+    if ((seen & 1) == 0) continue;
+    while (vcpu.copy_epoch.load(std::memory_order_acquire) == seen) __builtin_ia32_pause();
+  }
+}
+
 std::uint64_t user_window_begin() { return layout().user.start; }
 std::uint64_t user_window_end() { return layout().user.end(); }
 
 Result<> copy_from_user(std::span<std::byte> into, std::uint64_t address) {
-  TRY(check_range(address, into.size(), Access::read));
+  TRY(check_window(address, into.size()));
   const Progress progress = run_copy(address, into.size(), Access::read, [&](std::uint64_t done) {
     return faulting_copy(raw(into) + done, address + done, into.size() - done);
   });
@@ -85,7 +120,7 @@ Result<> copy_from_user(std::span<std::byte> into, std::uint64_t address) {
 }
 
 Result<> copy_to_user(std::uint64_t address, std::span<const std::byte> from) {
-  TRY(check_range(address, from.size(), Access::write));
+  TRY(check_window(address, from.size()));
   const Progress progress = run_copy(address, from.size(), Access::write, [&](std::uint64_t done) {
     return faulting_copy(address + done, raw(from) + done, from.size() - done);
   });
@@ -130,7 +165,7 @@ Result<std::size_t> copy_string_from_user(std::span<char> into, std::uint64_t ad
 }
 
 Result<> clear_user(std::uint64_t address, std::uint64_t size) {
-  TRY(check_range(address, size, Access::write));
+  TRY(check_window(address, size));
   const Progress progress =
       run_copy(address, size, Access::write, [&](std::uint64_t done) { return faulting_zero(address + done, size - done); });
   if (progress.done != size) return Errno::fault;
@@ -141,7 +176,7 @@ namespace {
 template <class Operation>
 Result<std::uint32_t> word_operation(std::uint64_t address, Access access, Operation&& operation) {
   if ((address & 3) != 0) return Errno::inval;
-  TRY(check_range(address, 4, access));
+  TRY(check_window(address, 4));
   std::uint32_t value = 0;
   const Progress progress = run_copy(address, 4, access, [&](std::uint64_t) -> std::uint64_t {
     const FaultingValue got = operation();
@@ -159,6 +194,7 @@ Result<std::uint32_t> load_user_word(std::uint64_t address) {
 
 Result<std::uint32_t> peek_user_word(std::uint64_t address) {
   if ((address & 3) != 0) return Errno::inval;
+  const CopyEpoch epoch;
   TRY(check_range(address, 4, Access::read));
   const FaultingValue got = faulting_load(address);
   if (got.fault != 0) return Errno::again;
@@ -176,6 +212,7 @@ Result<std::uint32_t> compare_exchange_user_word(std::uint64_t address, std::uin
 
 Result<std::uint32_t> peek_compare_exchange_user_word(std::uint64_t address, std::uint32_t expected, std::uint32_t desired) {
   if ((address & 3) != 0) return Errno::inval;
+  const CopyEpoch epoch;
   TRY(check_range(address, 4, Access::write));
   const FaultingValue got = faulting_cmpxchg(address, expected, desired);
   if (got.fault != 0) return Errno::again;

@@ -50,6 +50,9 @@ Result<std::uint32_t> peek_compare_exchange_user_word(std::uint64_t address, std
 Result<> store_user_word(std::uint64_t address, std::uint32_t value);
 // Compare-and-swap: the value found (the swap took place iff it equals `expected`).
 Result<std::uint32_t> compare_exchange_user_word(std::uint64_t address, std::uint32_t expected, std::uint32_t desired);
+// Returns when every user copy that was under way on another vCPU at the time of the call has ended (design section 6: addresses that one
+// process gave up are handed to another only after this). No spinlocks held.
+void wait_for_copies();
 // The window of addresses programs may have: [user_window_begin, user_window_end).
 std::uint64_t user_window_begin();
 std::uint64_t user_window_end();

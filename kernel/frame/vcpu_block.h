@@ -137,6 +137,7 @@ struct VcpuBlock {
   std::uint64_t syscalls;          // calls that came through the gate
   std::uint64_t trapped_syscalls;  // calls by a trapping `syscall` instruction
   std::uint64_t exceptions;
+  std::atomic<std::uint32_t> copy_epoch;  // odd while a user copy is under way
 };
 static_assert(offsetof(VcpuBlock, entry_stack) == VCPU_ENTRY_STACK && offsetof(VcpuBlock, exception_stack) == VCPU_EXC_STACK &&
               offsetof(VcpuBlock, layout) == VCPU_LAYOUT && offsetof(VcpuBlock, index) == VCPU_INDEX &&

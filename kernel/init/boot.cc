@@ -17,6 +17,7 @@
 #include "kernel/frame/pages.h"
 #include "kernel/frame/panic.h"
 #include "kernel/frame/report.h"
+#include "kernel/frame/user.h"
 #include "kernel/host/client.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/config.h"
@@ -103,6 +104,7 @@ Result<> start_memory() {
   const host_abi::KernelLayout& layout = frame::layout();
   const bool edmm = config_flag(host_abi::kConfigEdmm);
   if (edmm) frame::heap_set_grow(&grow_heap);
+  mm::set_grace_period(&frame::wait_for_copies);
   return mm::initialise({.user_begin = layout.user.start,
                          .user_end = layout.user.end(),
                          .committed_end = layout.user.start + layout.user_committed,
