@@ -15,6 +15,7 @@ using host_abi::PatchSite;
 using host_abi::SiteKind;
 
 constexpr std::uint64_t kJumpSize = 5;   // e9 rel32
+constexpr std::uint64_t kShortJumpSize = 2;  // eb rel8, of padded sites
 constexpr std::uint64_t kTrapSize = 2;   // syscall, cpuid, rdtsc are all two bytes long
 constexpr std::uint64_t kNoDisplacement = 0xff;
 
@@ -25,8 +26,15 @@ std::optional<std::int32_t> displacement(std::uint64_t target, std::uint64_t nex
   return static_cast<std::int32_t>(difference);
 }
 
+// File offset of the `jmp rel32`: the site itself, or the padding near it.
+std::uint64_t jump_offset(const PatchSite& site) { return site.file_offset + static_cast<std::uint64_t>(std::int64_t{site.pad}); }
+
 bool is_sound(const PatchSite& site) {
-  if (site.displaced < kJumpSize || site.displaced > host_abi::kMaxDisplaced) return false;
+  if (site.displaced < (site.pad == 0 ? kJumpSize : kShortJumpSize) || site.displaced > host_abi::kMaxDisplaced) return false;
+  const std::uint64_t page = site.file_offset / kPageSize;
+  const bool padding_near = jump_offset(site) / kPageSize == page && (jump_offset(site) + kJumpSize - 1) / kPageSize == page &&
+                            (site.file_offset + kShortJumpSize - 1) / kPageSize == page && site.pad >= -126;
+  if (site.pad != 0 && !padding_near) return false;
   if (site.kind != static_cast<std::uint8_t>(SiteKind::syscall) && site.kind != static_cast<std::uint8_t>(SiteKind::cpuid)) return false;
   return site.rip_disp_at == kNoDisplacement || (site.rip_disp_at + 4U <= site.rip_next_at && site.rip_next_at <= site.displaced);
 }
@@ -62,7 +70,7 @@ bool PatchSet::is_patched(std::uint64_t index) const {
   if (!is_sound(site)) return false;
   const std::uint64_t address = site_address(site);
   const std::uint64_t stub = stub_address(index);
-  if (!displacement(stub, address + kJumpSize)) return false;
+  if (!displacement(stub, bias_ + jump_offset(site) + kJumpSize)) return false;
   if (site.rip_disp_at != kNoDisplacement && !displacement(operand_target(site, address), stub + site.rip_next_at)) return false;
   return displacement(address + site.displaced + kTrapSize, stub + site.displaced + 7).has_value();
 }
@@ -77,14 +85,18 @@ Result<> PatchSet::apply(std::uint64_t address, PageView page) const {
   for (auto index = static_cast<std::uint64_t>(first - sites_.begin()); index < sites_.size() && sites_[index].file_offset < end; ++index) {
     if (!is_patched(index)) continue;
     const PatchSite& site = sites_[index];
-    const auto jump = displacement(stub_address(index), site_address(site) + kJumpSize);
+    const auto jump = displacement(stub_address(index), bias_ + jump_offset(site) + kJumpSize);
     std::array<std::byte, kJumpSize> code{std::byte{0xe9}};
     store_bytes(code, 1, *jump);
+    const bool padded = site.pad != 0;
+    if (padded && site.file_offset >= begin) copy_bytes(page.subspan(jump_offset(site) - begin, kJumpSize), code);  // is_sound(): in this page
+    if (padded) code = {std::byte{0xeb}, static_cast<std::byte>(site.pad - static_cast<int>(kShortJumpSize))};
+    const std::uint64_t changed = padded ? kShortJumpSize : kJumpSize;
     for (std::uint64_t i = 0; i < site.displaced; ++i) {
       const std::uint64_t at = site.file_offset + i;
       if (at < begin || at >= end) continue;  // that byte is on the neighbour page
       if (page[at - begin] != std::byte{site.bytes[i]}) return Errno::io;
-      if (i < kJumpSize) page[at - begin] = code[i];
+      if (i < changed) page[at - begin] = code[i];
     }
   }
   return {};
@@ -119,8 +131,10 @@ std::optional<std::uint64_t> PatchSet::original_rip(std::uint64_t rip) const {
   const std::uint64_t index = (rip - stubs_) / kPageSize * kStubsPerPage + slot;
   if (rip < stubs_ || slot >= kStubsPerPage || index >= sites_.size() || !is_patched(index)) return std::nullopt;
   const PatchSite& site = sites_[index];
-  // Inside the displaced instructions: the same place in the original. Behind them: the instruction that would trap.
-  return site_address(site) + std::min<std::uint64_t>(rip - stub_address(index), site.displaced);
+  // Inside the displaced instructions: their start, since the bytes behind it are the jump's now and running a part of them again does
+  // no harm. Behind them: the instruction that would trap, which then does.
+  const bool behind = rip - stub_address(index) >= site.displaced;
+  return site_address(site) + (behind ? site.displaced : 0U);
 }
 
 }  // namespace kernel
