@@ -223,7 +223,7 @@ int DriverModel::init(const uapi::EnclaveInit& argument) {
 
 int DriverModel::provision(const uapi::EnclaveProvision& argument) {
   // main.c, sgx_set_attribute: the descriptor must be /dev/sgx_provision.
-  if (argument.fd != static_cast<std::uint64_t>(kProvisionFd) || !provision_open_) {
+  if (argument.fd != static_cast<std::uint64_t>(kProvisionFd) || !provision_open_ || options_.refuses_provisioning) {
     return refuse(EINVAL, "main.c sgx_set_attribute: not /dev/sgx_provision");
   }
   attributes_mask_ |= sgx::kAttrProvisionKey;

@@ -34,6 +34,9 @@ struct Options {
   std::uint32_t eintr_first = 0;        // so many requests are interrupted before they do anything
   std::uint32_t eagain_first = 0;       // ... find their page being reclaimed (EDMM requests)
   std::uint32_t ebusy_first = 0;        // ... find the enclave busy
+  bool lies_about_count = false;        // a broken driver: says that it did more than it was asked
+  int odd_result = 0;                   // a broken driver: what EDMM requests return
+  bool refuses_provisioning = false;    // the driver was built without it
   std::uint32_t fail_touch_after = 0;   // 0: never. So many touched pages, then the machine is out of EPC
   int fail_signal_action = 0;           // errno of sigaction
   int fail_reserve = 0;                 // errno of the first mmap

@@ -230,6 +230,8 @@ int DriverModel::remove_pages(uapi::EnclaveRemovePages& argument) {
   if (const int error = ready_for_sgx2(kName)) return error;
   if (const int error = check_range(kName, argument.offset, argument.length)) return error;
   if (argument.count != 0) return refuse(EINVAL, "ioctl.c sgx_ioc_enclave_remove_pages: count must be 0");
+  if (options_.lies_about_count) argument.count = argument.length + kPage;
+  if (options_.lies_about_count || options_.odd_result != 0) return options_.odd_result;
   for (std::uint64_t done = 0; done < argument.length; done += kPage) {
     argument.count = done;
     if (const int error = remove_page(argument.offset + done)) return error;

@@ -437,6 +437,28 @@ TEST_F(HardwareTest, TheProvisioningKeyNeedsItsDevice) {
   const host::Status refused = device->create(secs);
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("sgx_prv"), std::string::npos);
+  device = open({.refuses_provisioning = true}).value();
+  EXPECT_EQ(device->create(secs).error().code, EINVAL);
+}
+
+TEST_F(HardwareTest, ADriverThatMakesNoSenseIsAnIoError) {
+  ASSERT_TRUE(load());
+  model_->options().lies_about_count = true;
+  EXPECT_EQ(device_->remove_pages(payload::kData, 0x1000), EIO);
+  model_->options().lies_about_count = false;
+  model_->options().odd_result = 13;
+  EXPECT_EQ(device_->remove_pages(payload::kData, 0x1000), EIO);
+}
+
+TEST_F(HardwareTest, PagesThatAreBeingReclaimedAreTriedAgain) {
+  ASSERT_TRUE(load());
+  model_->options().eagain_first = 2;
+  EXPECT_EQ(device_->restrict_permissions(payload::kData, 0x2000, sgx::kSecinfoR), 0);
+  model_->options().eagain_first = 2;
+  EXPECT_EQ(device_->modify_types(payload::kData + 0x4000, 0x2000, sgx::PageType::trim), 0);
+  model_->options().eagain_first = 2;
+  EXPECT_EQ(device_->remove_pages(payload::kData + 0x4000, 0x2000), EPERM);  // not accepted: that comes after the two
+  EXPECT_EQ(model_->options().eagain_first, 0U);
 }
 
 // ---- Signals.
