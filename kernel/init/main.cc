@@ -1,7 +1,9 @@
 // The init thread: mounts the root, opens the standard descriptors and starts the first program.
 #include "abi/process.h"
 #include "kernel/base/string.h"
+#include "kernel/fs/dev/devfs.h"
 #include "kernel/fs/dev/host_stream.h"
+#include "kernel/fs/register.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/log.h"
 #include "kernel/init/boot.h"
@@ -42,6 +44,8 @@ Result<> prepare() {
   host::set_clock_listener(&update_vdso_clock);
   set_exec_files(path_exec_files());
   set_init_exit_hook(&on_init_exit);
+  TRY(register_file_systems());
+  TRY(register_device_file_systems());
   return mount_root();
 }
 
