@@ -70,6 +70,11 @@ const wchar_t* find_word(const wchar_t* start, wchar_t value, std::size_t count)
 [[noreturn]] void __cxa_pure_virtual() { kernel::panic("pure virtual call", "", 0); }
 }
 
+// libc++'s own checks end here (optional::value() and the like).
+_LIBCPP_BEGIN_NAMESPACE_STD
+[[noreturn]] void __libcpp_verbose_abort(const char* format, ...) noexcept { kernel::panic(format, "libc++", 0); }
+_LIBCPP_END_NAMESPACE_STD
+
 // Deleting destructors refer to it; objects die through Ref and Own, which free by extent, so nobody may ever call it.
 void operator delete(void*, std::size_t) noexcept { kernel::panic("operator delete called", "", 0); }
 void operator delete(void*, std::size_t, std::align_val_t) noexcept { kernel::panic("operator delete called", "", 0); }
