@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Tests of the `occlum` command as a user types it: messages, exit codes, files, install.
+
+usage: cli_test.py OCCLUM KERNEL SOURCE_DIR
+"""
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+OCCLUM, KERNEL, SOURCE = (os.path.abspath(argument) for argument in sys.argv[1:4])
+LATER = ["start", "exec", "stop", "package", "mount", "gdb", "quote", "verify"]
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+class CliTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="occlum-cli-")
+        os.chmod(self.folder, 0o755)
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.env = {"PATH": os.environ["PATH"], "HOME": os.path.join(self.folder, "home"), "OCCLUM_KERNEL": KERNEL}
+        os.mkdir(self.env["HOME"])
+
+    def occlum(self, *arguments, cwd=None, program=OCCLUM, **changes):
+        env = {key: value for key, value in dict(self.env, **changes).items() if value is not None}
+        return subprocess.run([program, *arguments], cwd=cwd or self.folder, env=env, capture_output=True, text=True, timeout=120)
+
+    def good(self, *arguments, **options):
+        result = self.occlum(*arguments, **options)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result
+
+    def bad(self, code, part, *arguments, **options):
+        result = self.occlum(*arguments, **options)
+        self.assertEqual(result.returncode, code, result.stderr + result.stdout)
+        self.assertIn(part, result.stderr)
+        for line in result.stderr.splitlines():
+            self.assertRegex(line, "^occlum: ")
+        return result
+
+    def instance(self, name="instance"):
+        self.good("new", name)
+        return os.path.join(self.folder, name)
+
+    def test_help_and_version(self):
+        self.assertIn("Subcommands:", self.good().stdout)
+        self.assertIn("Subcommands:", self.good("help").stdout)
+        self.assertRegex(self.good("--version").stdout, r"^occlum \d+\.\d+\.\d+\n$")
+        verbs = re.findall(r"^  ([a-z_-]+)", self.good("--help").stdout.split("Subcommands:")[1], re.MULTILINE)
+        self.assertIn("build", verbs)
+        for verb in verbs:
+            with self.subTest(verb=verb):
+                self.assertIn("--help", self.good(verb, "--help").stdout)
+                self.assertEqual(self.good("help", verb).stdout, self.good(verb, "--help").stdout)
+
+    def test_wrong_usage_is_exit_code_2(self):
+        self.bad(2, "", "frobnicate")
+        self.bad(2, "PATH", "new")
+        self.bad(2, "--nonsense", "build", "--nonsense")
+        self.bad(2, "", "print", "both")
+        self.bad(2, "PROGRAM", "run")
+        self.bad(2, "--nonsense", "run", "--nonsense", "/bin/ls")
+        for verb in LATER:
+            self.bad(2, f"{verb}: not supported yet", verb, "some", "--arguments")
+
+    def test_new_makes_an_instance_and_says_what_is_next(self):
+        result = self.good("new", "fresh")
+        self.assertIn("occlum build", result.stderr)
+        folder = os.path.join(self.folder, "fresh")
+        for name in ("bin", "lib", "lib64", "root", "host", "tmp", "dev", "proc", "etc", "sbin"):
+            self.assertTrue(os.path.isdir(os.path.join(folder, "image", name)), name)
+        with open(os.path.join(folder, "Occlum.json")) as file:
+            config = json.load(file)
+        self.assertTrue(config["feature"]["enable_edmm"])
+        self.assertEqual(config["entry_points"], ["/bin"])
+        self.bad(1, "holds an instance already", "new", "fresh")
+        self.bad(1, "holds an instance already", "init", cwd=folder)
+        os.mkdir(os.path.join(self.folder, "other"))
+        self.good("init", cwd=os.path.join(self.folder, "other"))
+        self.bad(2, "--init-ra", "new", "ra", "--init-ra", "aecs")
+
+    def test_build_print_status(self):
+        folder = self.instance()
+        self.bad(1, "not built", "print", "mrenclave", cwd=folder)
+        self.assertIn("not built", self.good("status", cwd=folder).stdout)
+        first = self.good("build", cwd=folder)
+        self.assertIn("made a signing key of your own", first.stderr)
+        self.assertIn("debuggable", first.stderr)
+        key = os.path.join(self.env["HOME"], ".config/occlum/signing-key.pem")
+        self.assertEqual(stat.S_IMODE(os.stat(key).st_mode), 0o600)
+        mrenclave = self.good("print", "mrenclave", cwd=folder).stdout.strip()
+        self.assertRegex(mrenclave, "^[0-9a-f]{64}$")
+        self.assertRegex(self.good("print", "mrsigner", cwd=folder).stdout, "^[0-9a-f]{64}\n$")
+        self.assertIn(f"MRENCLAVE {mrenclave}", first.stdout)
+        second = self.good("build", cwd=folder)
+        self.assertIn("nothing has changed", second.stderr)
+        self.assertNotIn("made a signing key", second.stderr)
+        self.assertIn("built\n", self.good("status", cwd=folder).stdout)
+        with open(os.path.join(folder, "image/etc/added"), "w") as file:
+            file.write("x")
+        self.assertIn("changed since", self.good("status", cwd=folder).stdout)
+        self.good("build", cwd=folder)
+        self.assertNotEqual(self.good("print", "mrenclave", cwd=folder).stdout.strip(), mrenclave)
+        with open(os.path.join(folder, "build/image.json")) as file:
+            bill = json.load(file)
+        for name in ("image.bin", "enclave.bin"):
+            self.assertEqual(bill[name]["sha256"], sha256(os.path.join(folder, "build", name)))
+        before = self.good("print", "mrenclave", cwd=folder).stdout
+        self.good("build", "--enable-edmm", "N", cwd=folder)
+        self.assertNotEqual(self.good("print", "mrenclave", cwd=folder).stdout, before)
+        self.good("build", cwd=folder, ENABLE_EDMM="Y")
+        self.assertEqual(self.good("print", "mrenclave", cwd=folder).stdout, before)
+
+    def test_build_options_that_are_not_supported(self):
+        folder = self.instance()
+        self.bad(2, "encrypted images", "build", "--image-key", "x", cwd=folder)
+        self.bad(2, "encrypted images", "build", "--buildin-image-key", cwd=folder)
+        self.bad(2, "signing is built in", "build", "--sign-tool", "x", cwd=folder)
+        self.bad(2, "HyperEnclave", "build", "--sgx-mode", "HYPER", cwd=folder)
+        self.bad(2, "", "build", "--sgx-mode", "FOO", cwd=folder)
+        self.bad(2, "expected Y or N", "build", "--enable-edmm", "maybe", cwd=folder)
+        self.bad(2, "SOURCE_DATE_EPOCH", "build", cwd=folder, SOURCE_DATE_EPOCH="soon")
+        self.assertFalse(os.path.exists(os.path.join(folder, "build", "enclave.bin")))
+
+    def test_build_mistakes(self):
+        self.bad(1, "not an Occlum instance", "build")
+        folder = self.instance()
+        self.bad(1, "no such file", "build", "--sign-key", "none.pem", cwd=folder)
+        with open(os.path.join(folder, "junk.pem"), "w") as file:
+            file.write("junk")
+        self.bad(1, "junk.pem", "build", "--sign-key", "junk.pem", cwd=folder)
+        self.bad(1, "OCCLUM_KERNEL", "build", cwd=folder, OCCLUM_KERNEL="/none.elf")
+        path = os.path.join(folder, "Occlum.json")
+        with open(path) as file:
+            config = json.load(file)
+        config["resource_limits"]["user_space_size"] = 7
+        config["entry_point"] = []
+        with open(path, "w") as file:
+            json.dump(config, file)
+        result = self.bad(1, "Occlum.json: resource_limits.user_space_size: expected a size", "build", cwd=folder)
+        self.assertEqual(len(result.stderr.splitlines()), 2)
+        self.assertIn("Occlum.json: entry_point: expected one of the keys", result.stderr)
+
+    def test_user_key_decides_mrsigner(self):
+        folder = self.instance()
+        for name in ("a.pem", "b.pem"):
+            subprocess.run(["openssl", "genrsa", "-3", "-out", os.path.join(self.folder, name), "3072"], check=True, capture_output=True)
+        signers = set()
+        for name in ("a.pem", "b.pem"):
+            self.good("build", "--sign-key", f"../{name}", cwd=folder)
+            signers.add(self.good("print", "mrsigner", cwd=folder).stdout)
+        self.assertEqual(len(signers), 2)
+        subprocess.run(["openssl", "genrsa", "-out", os.path.join(self.folder, "wrong.pem"), "2048"], check=True, capture_output=True)
+        self.bad(1, "", "build", "-f", "--sign-key", "../wrong.pem", cwd=folder)
+
+    def test_image_keys(self):
+        self.good("gen-image-key", "key")
+        with open(os.path.join(self.folder, "key")) as file:
+            self.assertRegex(file.read(), "^([0-9a-f]{2}-){15}[0-9a-f]{2}\n$")
+        self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.folder, "key")).st_mode), 0o600)
+        self.bad(1, "exists", "gen-image-key", "key")
+
+    def test_run_explains_what_is_missing(self):
+        self.bad(125, "not an Occlum instance", "run", "/bin/ls")
+        folder = self.instance()
+        self.bad(125, "not built", "run", "/bin/ls", cwd=folder)
+        self.good("build", cwd=folder)
+        self.bad(127, "copy it to image/bin/none", "run", "/bin/none", cwd=folder)
+        self.bad(126, "entry_points", "run", "/etc/passwd", cwd=folder)
+        self.bad(126, "absolute path", "run", "ls", cwd=folder)
+        shutil.copy("/bin/ls", os.path.join(folder, "image/bin/ls"))
+        self.bad(127, "run `occlum build`", "run", "/bin/ls", cwd=folder)
+        self.bad(2, "SGX_MODE", "run", "/bin/none", cwd=folder, SGX_MODE="BOTH")
+        self.bad(2, "OCCLUM_LOG_LEVEL", "run", "/bin/none", cwd=folder, OCCLUM_LOG_LEVEL="loud")
+        self.bad(2, "enable_kss", "run", "--config-svn", "1", "/bin/none", cwd=folder)
+        with open(os.path.join(folder, "Occlum.json"), "a") as file:
+            file.write("\n")
+        self.bad(127, "has changed since the last build", "run", "/bin/none", cwd=folder)
+
+    def test_missing_libraries_are_named_and_autodep_copies_them(self):
+        folder = self.instance()
+        shutil.copy("/bin/ls", os.path.join(folder, "image/bin/ls"))
+        warned = self.good("build", cwd=folder)
+        needs = re.findall(r"image/bin/ls needs (\S+),", warned.stderr)
+        if needs:
+            self.assertIn("--autodep", warned.stderr)
+        self.good("build", "--autodep", cwd=folder)
+        self.assertNotIn("needs", self.good("build", "-f", cwd=folder).stderr)
+
+    def test_bom_under_all_its_names(self):
+        with open(os.path.join(self.folder, "bom.yaml"), "w") as file:
+            file.write("includes: [base.yaml]\ntargets: [{target: /bin, copy: [{files: [/bin/cat]}]}]\n")
+        dry = self.good("copy_bom", "-f", "bom.yaml", "--root", "dry", "--dry-run")
+        self.assertIn("copy /bin/cat -> /bin/cat", dry.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "dry")))
+        os.symlink(OCCLUM, os.path.join(self.folder, "copy_bom"))
+        for root, program, verb in (("a", OCCLUM, ["copy_bom"]), ("b", OCCLUM, ["bom"]), ("c", os.path.join(self.folder, "copy_bom"), [])):
+            self.good(*verb, "--file", "bom.yaml", "--root", root, program=program)
+            self.assertTrue(os.path.exists(os.path.join(self.folder, root, "bin/cat")))
+            self.assertTrue(os.path.exists(os.path.join(self.folder, root, "lib64/ld-linux-x86-64.so.2")))
+        self.bad(1, "no-such.yaml", "bom", "-f", "no-such.yaml", "--root", "d")
+        self.bad(2, "--root", "bom", "-f", "bom.yaml")
+
+    def build_as(self, name, umask, zone, reverse, user=None):
+        """An instance filled and built under other circumstances; returns the hashes of its products."""
+        folder = os.path.join(self.folder, name)
+        script = f"""set -e; umask {umask}; export TZ={zone}
+{OCCLUM} new {folder} 2>/dev/null; cd {folder}
+for i in $(seq 1 60 {'| sort -rn' if reverse else ''}); do mkdir -p image/data/$((i % 5)); echo content $i > image/data/$((i % 5))/f$i; done
+cp /bin/cat image/bin/cat; ln -s cat image/bin/kat
+{OCCLUM} build --sign-key {self.folder}/key.pem 2>/dev/null >/dev/null"""
+        os.makedirs(os.path.dirname(folder), mode=0o755, exist_ok=True)
+        command = ["sh", "-c", script]
+        if user is not None:
+            os.chown(os.path.dirname(folder), user, user)
+            command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
+        subprocess.run(command, env=self.env, check=True, timeout=120)
+        return {file: sha256(os.path.join(folder, "build", file)) for file in ("image.bin", "enclave.bin", "image.json")}
+
+    def test_builds_are_reproducible(self):
+        subprocess.run(["openssl", "genrsa", "-3", "-out", os.path.join(self.folder, "key.pem"), "3072"], check=True, capture_output=True)
+        os.chmod(os.path.join(self.folder, "key.pem"), 0o644)
+        first = self.build_as("one/i", "022", "UTC", False)
+        self.assertEqual(first, self.build_as("somewhere/else/i2", "077", "America/St_Johns", True))
+        readable = os.access(OCCLUM, os.X_OK) and subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x", OCCLUM]).returncode == 0 if os.getuid() == 0 else False
+        if readable:
+            self.assertEqual(first, self.build_as("user/i3", "027", "Asia/Tokyo", True, user=65534))
+
+    def test_completion_and_man_page_know_every_verb(self):
+        verbs = re.findall(r"^  ([a-z_-]+)", self.good("--help").stdout.split("Subcommands:")[1], re.MULTILINE)
+        with open(os.path.join(SOURCE, "cli/occlum-completion.bash")) as file:
+            completion = file.read()
+        words = set(re.search(r'verbs="([^"]*)"', completion).group(1).split())
+        self.assertLessEqual(set(verbs), words)
+        for verb in ("build", "run", "new"):
+            script = f'source {SOURCE}/cli/occlum-completion.bash; COMP_WORDS=(occlum {verb[:2]}); COMP_CWORD=1; _occlum; echo "${{COMPREPLY[@]}}"'
+            shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+            self.assertIn(verb, shown.split())
+        with open(os.path.join(SOURCE, "docs/occlum.1")) as file:
+            page = file.read().replace("\\-", "-")
+        for verb in set(verbs) - set(LATER):
+            self.assertIn(verb, page)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=1)
