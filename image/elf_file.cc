@@ -42,6 +42,20 @@ bool ElfFile::is_program(std::span<const std::uint8_t> bytes) {
          (header.e_type == ET_EXEC || header.e_type == ET_DYN);
 }
 
+std::string ElfFile::interpreter_of(std::span<const std::uint8_t> start) {
+  if (!is_program(start)) return {};
+  const auto header = load<Elf64_Ehdr>(start, 0);
+  for (std::uint64_t i = 0; i < header.e_phnum && header.e_phentsize == sizeof(Elf64_Phdr); ++i) {
+    if (!inside(start, header.e_phoff, (i + 1) * sizeof(Elf64_Phdr))) return {};
+    const auto segment = load<Elf64_Phdr>(start, header.e_phoff + i * sizeof(Elf64_Phdr));
+    if (segment.p_type != PT_INTERP) continue;
+    if (!inside(start, segment.p_offset, segment.p_filesz)) return {};
+    const auto text = start.subspan(segment.p_offset, segment.p_filesz);
+    return {text.begin(), std::ranges::find(text, std::uint8_t{0})};
+  }
+  return {};
+}
+
 Result<ElfFile> ElfFile::parse(std::span<const std::uint8_t> bytes) {
   if (!is_program(bytes)) return fail("not an x86-64 ELF program");
   ElfFile file(bytes);

@@ -37,6 +37,8 @@ class ElfFile {
  public:
   // True if the bytes start like an ELF file for x86-64 of type EXEC or DYN.
   static bool is_program(std::span<const std::uint8_t> bytes);
+  // The interpreter that the program names, from the first bytes of the file; empty if there is none or it lies further behind.
+  static std::string interpreter_of(std::span<const std::uint8_t> start);
   // Errors: headers or tables outside the file. Section headers that are damaged are treated as absent, as loaders do.
   static Result<ElfFile> parse(std::span<const std::uint8_t> bytes);
 

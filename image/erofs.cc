@@ -118,6 +118,17 @@ Result<Bytes> ErofsReader::read(const ErofsInode& file) const {
   return data;
 }
 
+Result<Bytes> ErofsReader::read_start(const ErofsInode& file, std::uint64_t limit) const {
+  const std::uint64_t whole_blocks = file.tail != 0 ? file.size - file.size % kBlockSize : file.size;
+  if (limit >= whole_blocks) {
+    Bytes data = IMAGE_TRY(read(file));
+    data.resize(std::min<std::uint64_t>(data.size(), limit));
+    return data;
+  }
+  const auto blocks = IMAGE_TRY(part(file.data, limit));
+  return Bytes(blocks.begin(), blocks.end());
+}
+
 Result<std::vector<ErofsEntry>> ErofsReader::list(const ErofsInode& directory) const {
   if (!S_ISDIR(directory.mode)) return fail("EROFS image: inode {} is not a folder", directory.nid);
   const Bytes data = IMAGE_TRY(read(directory));

@@ -62,6 +62,8 @@ class ErofsReader {
   // Entries of a directory without "." and "..".
   Result<std::vector<ErofsEntry>> list(const ErofsInode& directory) const;
   Result<Bytes> read(const ErofsInode& file) const;
+  // The first bytes of a file, at most `limit`.
+  Result<Bytes> read_start(const ErofsInode& file, std::uint64_t limit) const;
   // The inode of an absolute path, symbolic links followed as a program inside would see it. Empty if there is none.
   Result<std::optional<ErofsInode>> find(std::string_view path) const;
 

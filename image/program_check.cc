@@ -26,18 +26,14 @@ std::string script_interpreter(std::span<const std::uint8_t> bytes) {
 }
 
 Result<ProgramCheck> check_content(const ErofsReader& image, const ErofsInode& file, const std::string& path, int depth) {
-  const Bytes bytes = IMAGE_TRY(image.read(file));
-  std::string interpreter = script_interpreter(bytes);
+  constexpr std::uint64_t kEnough = 64 * 1024;  // headers and the interpreter's name lie at the start
+  const Bytes start = IMAGE_TRY(image.read_start(file, kEnough));
+  std::string interpreter = script_interpreter(start);
   const bool script = !interpreter.empty();
-  if (!script) {
-    if (!ElfFile::is_program(bytes)) {
-      return refuse(ProgramVerdict::not_allowed, fmt::format("{} is neither an x86-64 ELF program nor a script with a #! line", path));
-    }
-    const Result<ElfFile> elf = ElfFile::parse(bytes);
-    if (!elf) return refuse(ProgramVerdict::not_allowed, fmt::format("{}: {}", path, elf.error()));
-    const Result<ElfDynamic> dynamic = elf->dynamic();
-    if (dynamic) interpreter = dynamic->interpreter;
+  if (!script && !ElfFile::is_program(start)) {
+    return refuse(ProgramVerdict::not_allowed, fmt::format("{} is neither an x86-64 ELF program nor a script with a #! line", path));
   }
+  if (!script) interpreter = ElfFile::interpreter_of(start);
   if (interpreter.empty()) return ProgramCheck{ProgramVerdict::good, {}};
   const std::optional<ErofsInode> found = IMAGE_TRY(image.find(interpreter));
   if (!found) {
