@@ -80,6 +80,7 @@ AddressSpace::AddressSpace() : id_(next_id()) {}
 AddressSpace::~AddressSpace() {
   DeadAreas dead;
   const LockGuard guard(lock_);
+  ending_ = true;
   // Splitting is not needed for the whole range, so that nothing of this can fail.
   while (Area* area = areas_.first()) {
     // Stubs go with the last area of their code.

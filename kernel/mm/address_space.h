@@ -207,6 +207,7 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   std::uint64_t break_begin_ GUARDED_BY(lock_) = 0;
   MemoryLimits limits_ GUARDED_BY(lock_);
   bool lock_future_ GUARDED_BY(lock_) = false, lock_on_fault_ GUARDED_BY(lock_) = false;  // mlockall(MCL_FUTURE)
+  bool ending_ GUARDED_BY(lock_) = false;  // nobody can touch its memory any more
   std::uint64_t virtual_size_ GUARDED_BY(lock_) = 0;  // bytes in visible areas
   std::uint64_t peak_resident_ GUARDED_BY(lock_) = 0;
 };

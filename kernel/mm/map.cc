@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "kernel/base/checked.h"
-#include "kernel/frame/cpu.h"
 #include "kernel/frame/pages.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/mm/pages.h"
@@ -16,6 +15,9 @@ namespace {
 
 constexpr std::uint64_t kBreakReserve = std::uint64_t{256} << 20;
 constexpr std::uint64_t kStackGuard = std::uint64_t{64} << 10;  // below the lowest address that a stack may grow to
+// Unmapped memory of at least this size may stay committed for the next mapping: until then an access to it does not fault (documented
+// deviation). Smaller pieces really go. Memory of a process that has ended may always stay.
+constexpr std::uint64_t kCacheFrom = std::uint64_t{128} << 10;
 constexpr std::uint32_t kReadWriteProt = kProtRead | kProtWrite;
 
 // The addresses of these areas belong to the object they show, not to the process.
@@ -234,7 +236,7 @@ void AddressSpace::release_area_locked(Area& area, bool keep_range, DeadAreas& d
     // With the range kept, the pages go all the same: what is mapped next starts afresh. If the host refuses to take a page back,
     // zeros are what is left of it.
     if (!keep_range)
-      mm::give_range(area.begin, area.size(), id_, true);
+      mm::give_range(area.begin, area.size(), id_, ending_ || area.size() >= kCacheFrom);
     else if (!mm::page_map().release(area.begin, area.end).ok())
       for (std::uint64_t page = area.begin; page < area.end; page += kPageSize)
         if (const auto state = mm::page_map().state(page); state.present() && mm::page_map().add_permissions(page, frame::kPageRead | frame::kPageWrite).ok())

@@ -85,19 +85,20 @@ Result<> PatchSet::apply(std::uint64_t address, PageView page) const {
   for (auto index = static_cast<std::uint64_t>(first - sites_.begin()); index < sites_.size() && sites_[index].file_offset < end; ++index) {
     if (!is_patched(index)) continue;
     const PatchSite& site = sites_[index];
-    const auto jump = displacement(stub_address(index), bias_ + jump_offset(site) + kJumpSize);
-    std::array<std::byte, kJumpSize> code{std::byte{0xe9}};
-    store_bytes(code, 1, *jump);
-    const bool padded = site.pad != 0;
-    if (padded && site.file_offset >= begin) copy_bytes(page.subspan(jump_offset(site) - begin, kJumpSize), code);  // is_sound(): in this page
-    if (padded) code = {std::byte{0xeb}, static_cast<std::byte>(site.pad - static_cast<int>(kShortJumpSize))};
-    const std::uint64_t changed = padded ? kShortJumpSize : kJumpSize;
     for (std::uint64_t i = 0; i < site.displaced; ++i) {
       const std::uint64_t at = site.file_offset + i;
-      if (at < begin || at >= end) continue;  // that byte is on the neighbour page
-      if (page[at - begin] != std::byte{site.bytes[i]}) return Errno::io;
-      if (i < changed) page[at - begin] = code[i];
+      if (at >= begin && at < end && page[at - begin] != std::byte{site.bytes[i]}) return Errno::io;
     }
+    std::array<std::byte, kJumpSize> jump{std::byte{0xe9}};
+    store_bytes(jump, 1, *displacement(stub_address(index), bias_ + jump_offset(site) + kJumpSize));
+    const auto write = [&](std::uint64_t offset, std::span<const std::byte> code) {
+      for (std::size_t i = 0; i < code.size(); ++i)  // what is on the neighbour page is written when that is populated
+        if (offset + i >= begin && offset + i < end) page[offset + i - begin] = code[i];
+    };
+    write(jump_offset(site), jump);
+    if (site.pad == 0) continue;
+    const std::array<std::byte, kShortJumpSize> hop{std::byte{0xeb}, static_cast<std::byte>(site.pad - 2)};
+    write(site.file_offset, hop);
   }
   return {};
 }
