@@ -19,6 +19,7 @@ void cpuid_gate();
 extern const std::byte gate_begin[], gate_entered[], cpuid_gate_begin[], cpuid_gate_entered[];
 extern const std::byte return_begin[], return_end[], full_return[];
 void exception_landing();
+void panic_landing();
 [[noreturn]] void enter_user_frame(kernel::frame::TrapFrame* frame);
 void switch_stack(std::uint64_t* save, std::uint64_t load);
 void thread_trampoline();
@@ -40,6 +41,7 @@ extern const std::byte faulting_cmpxchg_begin[], faulting_cmpxchg_end[], faultin
 
 // Upwards: implemented in C++ above this folder, called by the assembly.
 [[noreturn]] void kernel_entry(std::uint64_t code, std::uint64_t argument);   // init/
+[[noreturn]] void kernel_panic(std::uint64_t rip, std::uint64_t vector, std::uint64_t address, std::uint64_t rsp);  // frame/layout.cc
 void kernel_exception(kernel::frame::VcpuBlock* vcpu);                        // frame/exception.cc
 void kernel_syscall(kernel::frame::TrapFrame* frame);                         // syscall/dispatch.cc
 void kernel_cpuid(kernel::frame::TrapFrame* frame);                           // frame/cpuid.cc

@@ -27,7 +27,8 @@ void set_stack(ThreadContext& context, std::span<std::byte> stack) {
 
 void prepare_stack(ThreadContext& context, ThreadFunction function, void* argument) {
   // Below the trap frame: the registers that switch_stack pops (r15 r14 r13 r12 rbx rbp) and the return address.
-  const std::uint64_t frame = context.stack_top - sizeof(TrapFrame) - 8 * 8;
+  // After those seven words RSP is 16-byte aligned, as the trampoline's call needs it.
+  const std::uint64_t frame = context.stack_top - sizeof(TrapFrame) - 9 * 8;
   // SAFETY: a fresh stack of at least a page, owned by the caller; eight words below its trap frame.
   UNSAFE_BUFFERS(auto* words = reinterpret_cast<std::uint64_t*>(frame);
                  words[0] = 0; words[1] = 0; words[2] = reinterpret_cast<std::uint64_t>(function);

@@ -106,7 +106,14 @@ void kernel_fault(VcpuBlock& vcpu, const Interrupted& state) {
     return;
   }
   if (state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault) && kernel_page_is_ours(state.address)) return;
-  panic_at_fault(gpr.rip, state.vector, state.address, gpr.rsp);
+  // The panic must not run here: at CSSA 1 there is no way to call the host. It continues at CSSA 0 on the idle stack, which nobody needs now.
+  gpr.rdi = gpr.rip;
+  gpr.rsi = state.vector;
+  gpr.rdx = state.address;
+  gpr.rcx = gpr.rsp;
+  gpr.rip = address_of_code(&panic_landing);
+  gpr.rsp = vcpu.entry_stack;
+  gpr.rflags = 2;
 }
 
 }  // namespace

@@ -167,6 +167,15 @@ exception_landing:
   jmp full_return
 .size exception_landing, . - exception_landing
 
+// Where the exception handler sends a vCPU whose kernel code has faulted for good: RDI = RIP, RSI = vector, RDX = address, RCX = RSP.
+.globl panic_landing
+.type panic_landing, @function
+panic_landing:
+  xorl %ebp, %ebp
+  call kernel_panic
+  ud2
+.size panic_landing, . - panic_landing
+
 // Starts user code with the trap frame at the top of the running thread's stack (RDI).
 .globl enter_user_frame
 .type enter_user_frame, @function

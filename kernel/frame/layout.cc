@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "kernel/base/config.h"
+#include "kernel/frame/asm.h"
 #include "kernel/frame/panic.h"
 #include "kernel/frame/vcpu_block.h"
 
@@ -51,7 +52,7 @@ const host_abi::KernelLayout& layout() { return *the_layout; }
 void layout_init(const host_abi::KernelLayout& layout) { the_layout = &layout; }
 void set_panic_writer(PanicWriter writer) { panic_writer = writer; }
 
-void panic_at_fault(std::uint64_t rip, std::uint32_t vector, std::uint64_t address, std::uint64_t rsp) {
+void panic_at_fault(std::uint64_t rip, std::uint64_t vector, std::uint64_t address, std::uint64_t rsp) {
   Line line;
   line.text("kernel panic: exception ").hex(vector).text(" at kernel+").hex(rip - layout().kernel_base).text(" address ").hex(address);
   line.text(" rsp ").hex(rsp);
@@ -67,3 +68,7 @@ void panic(const char* what, const char* file, int line_number) {
   frame::finish(line);
 }
 }  // namespace kernel
+
+extern "C" void kernel_panic(std::uint64_t rip, std::uint64_t vector, std::uint64_t address, std::uint64_t rsp) {
+  kernel::frame::panic_at_fault(rip, vector, address, rsp);
+}
