@@ -21,8 +21,9 @@ extern char emulator_fast_exit[], emulator_fast_exit_checked[], emulator_fast_ex
 extern char emulator_fast_leaf[], emulator_fast_leaf_pushed1[], emulator_fast_leaf_pushed2[], emulator_fast_leaf_done[],
     emulator_fast_leaf_done_end[], emulator_fast_leaf_fault[], emulator_fast_leaf_fault_end[], emulator_fast_leaf_slow[],
     emulator_fast_leaf_slow_end[];
-extern char emulator_fast_enter_taken[], emulator_fast_enter_counted[], emulator_fast_enter_end[], emulator_fast_enter_strict[],
+extern char emulator_fast_enter_taken[], emulator_fast_enter_counted[], emulator_fast_enter_give_back[], emulator_fast_enter_end[], emulator_fast_enter_strict[],
     emulator_fast_enter_retry[];
+extern char emulator_fast_resume_taken[], emulator_fast_resume_committed[], emulator_fast_resume_counted[], emulator_fast_resume_end[];
 std::int64_t emulator_fast_leaf_body(Thread* thread, u32 leaf, u64 rbx, u64 rcx, u64 rdx);
 }
 
@@ -203,14 +204,32 @@ void settle_enter(Thread& thread, const Frame& frame, bool synchronous) {
   const bool lost = frame.rip() == label(emulator_fast_enter_taken) && (frame.reg(REG_EFL) & kZeroFlag) == 0;
   if (!lost) {
     auto* tcs = reinterpret_cast<TcsState*>(frame.reg(REG_R10));
-    if (frame.rip() >= label(emulator_fast_enter_counted) && thread.in_enclave != 0) --tcs->count_eenter;
-    if (frame.rip() == label(emulator_fast_enter_counted) && thread.in_enclave == 0) --tcs->count_eenter;
+    if (between(frame.rip(), emulator_fast_enter_counted, emulator_fast_enter_give_back)) --tcs->count_eenter;
     thread.in_enclave = 0;
     thread.tcs = nullptr;
     tcs->active.store(0, std::memory_order_release);
   }
   frame.bases->fs = thread.host_fs;
   frame.bases->gs = thread.host_gs;
+  frame.rip() = label(synchronous ? emulator_fast_enter_strict : emulator_fast_enter_retry);
+}
+
+void settle_resume(Thread& thread, const Frame& frame, bool synchronous) {
+  const bool lost = frame.rip() == label(emulator_fast_resume_taken) && (frame.reg(REG_EFL) & kZeroFlag) == 0;
+  if (!lost) {
+    TcsState& tcs = *thread.next_tcs;
+    // The give-back path stands behind the labels and has changed nothing.
+    const bool committed = tcs.cssa < thread.cssa;
+    if (committed) ++tcs.cssa;
+    if (committed && frame.rip() >= label(emulator_fast_resume_counted)) --tcs.count_eresume;
+    thread.in_enclave = 0;
+    thread.tcs = nullptr;
+    tcs.active.store(0, std::memory_order_release);
+  }
+  frame.bases->fs = thread.host_fs;
+  frame.bases->gs = thread.host_gs;
+  frame.reg(REG_RSP) = thread.saved_rsp;
+  frame.reg(REG_RBP) = thread.saved_rbp;
   frame.rip() = label(synchronous ? emulator_fast_enter_strict : emulator_fast_enter_retry);
 }
 
@@ -292,6 +311,10 @@ bool settle_fast_transition(Thread& thread, const Frame& frame, bool synchronous
   const u64 rip = frame.rip();
   if (between(rip, emulator_fast_enter_taken, emulator_fast_enter_end)) {
     settle_enter(thread, frame, synchronous);
+    return synchronous;
+  }
+  if (between(rip, emulator_fast_resume_taken, emulator_fast_resume_end)) {
+    settle_resume(thread, frame, synchronous);
     return synchronous;
   }
   if (between(rip, emulator_fast_exit_committed, emulator_fast_exit_slow)) {

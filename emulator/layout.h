@@ -38,6 +38,8 @@
 #define T_SSA 208
 #define T_SAVED_FS 216
 #define T_NEXT_TCS 224
+#define T_SAVED_RSP 232
+#define T_SAVED_RBP 240
 
 // Thread::leaf_active.
 #define LEAF_RUNNING 1
@@ -71,6 +73,28 @@
 #define ENTRY_SLOT_SHIFT 20
 
 // sgx::SsaGpr.
+#define GPR_RAX 0
+#define GPR_RCX 8
+#define GPR_RDX 16
+#define GPR_RBX 24
+#define GPR_RSP 32
+#define GPR_RBP 40
+#define GPR_RSI 48
+#define GPR_RDI 56
+#define GPR_R8 64
+#define GPR_R9 72
+#define GPR_R10 80
+#define GPR_R11 88
+#define GPR_R12 96
+#define GPR_R13 104
+#define GPR_R14 112
+#define GPR_R15 120
+#define GPR_RFLAGS 128
+#define GPR_RIP 136
+#define GPR_FSBASE 168
+#define GPR_GSBASE 176
+// The flags that ERESUME takes from the SSA.
+#define USER_FLAGS 0x240dd5
 #define GPR_URSP 144
 #define GPR_URBP 152
 

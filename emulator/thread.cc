@@ -207,7 +207,7 @@ void fatal(const char* message, u64 value) {
   std::abort();
 }
 
-// For emulator_enter(): < 0 is its result, 0 = execute ENCLU, 1 = take the fast path. In RAX and RDX.
+// For emulator_enter(): < 0 is its result, else a FastEntry. In RAX and RDX.
 struct EntryDecision {
   std::int64_t code;
   Thread* thread;
@@ -229,7 +229,7 @@ EntryDecision emulator_prepare_enter(sgx::EnclaveRun* run, u32 function) {
   State* state = find_state(run->tcs);
   if (state == nullptr) return {0, thread};  // the ENCLU faults
   if (!prepare_thread_for(*thread, *state)) return {-EPERM, nullptr};
-  return {prepare_fast_entry(*thread, *state, *run, function) ? 1 : 0, thread};
+  return {static_cast<std::int64_t>(prepare_fast_entry(*thread, *state, *run, function)), thread};
 }
 
 int enter(u64 rdi, u64 rsi, u64 rdx, u32 function, u64 r8, u64 r9, sgx::EnclaveRun* run) {

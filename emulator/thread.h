@@ -24,12 +24,14 @@ struct Thread {
   // Registers of the enclave while a fast leaf runs.
   u64 return_rip;
   u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, flags;
-  // What the next fast EENTER loads.
+  // What the next fast EENTER loads (ERESUME: the last three).
   u64 entry_rip, entry_fs, entry_gs, entry_ssa_gpr, cssa;
   u64 xfrm;  // of ERESUME: what XRSTOR loads
   u64 ssa;
   u64 saved_fs;      // the enclave's, while a fast leaf runs
-  TcsState* next_tcs;  // what the next fast EENTER enters
+  TcsState* next_tcs;  // what the next fast EENTER or ERESUME enters
+  u64 saved_rsp;       // enter()'s, during a fast ERESUME
+  u64 saved_rbp;
   u32 depth;        // asynchronous handlers on the stack
   u32 armed_level;  // whose stack sigaltstack() has
   u32 slot;
@@ -44,6 +46,10 @@ static_assert(offsetof(Thread, rax) == T_RAX && offsetof(Thread, flags) == T_FLA
 static_assert(offsetof(Thread, rsp) == T_RSP && offsetof(Thread, r11) == T_R11 && offsetof(Thread, rdi) == T_RDI);
 static_assert(offsetof(Thread, entry_ssa_gpr) == T_ENTRY_SSA_GPR && offsetof(Thread, cssa) == T_CSSA);
 static_assert(offsetof(Thread, xfrm) == T_XFRM && offsetof(Thread, ssa) == T_SSA);
+static_assert(offsetof(Thread, saved_rsp) == T_SAVED_RSP && offsetof(Thread, saved_rbp) == T_SAVED_RBP);
+static_assert(offsetof(sgx::SsaGpr, rsp) == GPR_RSP && offsetof(sgx::SsaGpr, rbp) == GPR_RBP && offsetof(sgx::SsaGpr, r8) == GPR_R8);
+static_assert(offsetof(sgx::SsaGpr, r15) == GPR_R15 && offsetof(sgx::SsaGpr, rflags) == GPR_RFLAGS);
+static_assert(offsetof(sgx::SsaGpr, rip) == GPR_RIP && offsetof(sgx::SsaGpr, fsbase) == GPR_FSBASE);
 static_assert(offsetof(Thread, saved_fs) == T_SAVED_FS && offsetof(Thread, next_tcs) == T_NEXT_TCS);
 static_assert(offsetof(TcsState, entry_epoch) == TCS_ENTRY_EPOCH && sizeof(TcsState) == 1U << TCS_STATE_SHIFT);
 static_assert(SITE_SIZE == kSiteSize && ENTRY_SLOT_SHIFT == kEntrySlotShift);
@@ -84,6 +90,8 @@ bool xstate_to_ssa(void* fpstate, u64 ssa, u64 xfrm);
 Status xstate_from_ssa(void* fpstate, u64 ssa, u64 xfrm);
 // Puts junk where a hostile host could (EENTER with assertions on): MXCSR, x87 and vector registers.
 void xstate_junk(void* fpstate);
+// True if XRSTOR takes the XSAVE area at `ssa` for `xfrm`; the area must be accessible.
+bool xstate_is_loadable(u64 ssa, u64 xfrm);
 // True if all state of `xfrm` in the frame is initial (what a kernel must leave behind at EEXIT).
 bool xstate_is_initial(const void* fpstate, u64 xfrm);
 
@@ -153,8 +161,9 @@ struct FastGlobals {
 static_assert(offsetof(FastGlobals, size) == F_SIZE && offsetof(FastGlobals, epcm) == F_EPCM && offsetof(FastGlobals, tcs) == F_TCS);
 static_assert(offsetof(FastGlobals, sites) == F_SITES && offsetof(FastGlobals, epoch) == F_EPOCH);
 static_assert(offsetof(FastGlobals, assertions) == F_ASSERTIONS);
-// Checks an entry and fills what the assembly loads. False: take the trapping path (which reports what is wrong).
-bool prepare_fast_entry(Thread& thread, State& state, const sgx::EnclaveRun& run, u32 function);
+// Checks an entry and fills what the assembly loads. trap: take the trapping path (which reports what is wrong).
+enum class FastEntry : u8 { trap = 0, enter = 1, resume = 2 };
+FastEntry prepare_fast_entry(Thread& thread, State& state, const sgx::EnclaveRun& run, u32 function);
 // A signal found the thread outside ELRANGE in a transition or leaf of mode fast: the frame is brought to a defined place, either in
 // the enclave (in_enclave is set, RIP at or behind the site) or outside. True: a synchronous signal is dealt with by that.
 bool settle_fast_transition(Thread& thread, const Frame& frame, bool synchronous);

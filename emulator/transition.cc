@@ -239,28 +239,49 @@ Status play_eexit(Thread& thread, const Frame& frame) {
   return {};
 }
 
-bool prepare_fast_entry(Thread& thread, State& state, const sgx::EnclaveRun& run, u32 function) {
-  if (!is_fast_state(state) || function != static_cast<u32>(sgx::EncluLeaf::eenter) || state.options.assertions) return false;
+namespace {
+
+// The page tables let the emulator write the frame's GPR area without a fault.
+bool is_writable_now(const State& state, u64 address) {
+  return (entry_pte(state.entry(address & ~(kPage - 1)).load(std::memory_order_relaxed)) & sgx::kSecinfoW) != 0;
+}
+
+bool is_resumable(const State& state, u64 ssa, u64 gpr_at) {
+  SsaGpr gpr;
+  if (emulator_copy(&gpr, reinterpret_cast<const void*>(gpr_at), sizeof(gpr)) != 0) return false;
+  return is_canonical(gpr.rip) && is_canonical(gpr.fsbase) && is_canonical(gpr.gsbase) && (gpr.rflags & kFlagTrap) == 0 &&
+         xstate_is_loadable(ssa, state.secs.attributes.xfrm);
+}
+
+}  // namespace
+
+FastEntry prepare_fast_entry(Thread& thread, State& state, const sgx::EnclaveRun& run, u32 function) {
+  if (!is_fast_state(state) || state.options.assertions) return FastEntry::trap;
   // Whatever is wrong here is for the trapping path to find and report.
-  if (!check_tcs_page(&state, run.tcs).ok()) return false;
+  const bool resume = function == static_cast<u32>(sgx::EncluLeaf::eresume);
+  if (!check_tcs_page(&state, run.tcs).ok()) return FastEntry::trap;
   TcsState* tcs = state.tcs_at(run.tcs);
-  if (tcs == nullptr || !check_tcs_content(state, *tcs).ok() || tcs->cssa >= tcs->nssa) return false;
-  const u64 ssa = state.base + tcs->ossa + u64{tcs->cssa} * state.frame_bytes;
+  if (tcs == nullptr || !check_tcs_content(state, *tcs).ok()) return FastEntry::trap;
+  const u32 cssa = tcs->cssa;
+  if (resume ? cssa == 0 : cssa >= tcs->nssa) return FastEntry::trap;
+  const u64 ssa = state.base + tcs->ossa + (u64{cssa} - (resume ? 1 : 0)) * state.frame_bytes;
   const u64 gpr = gpr_address(state, ssa);
-  if (!check_ssa_frame(state, ssa).ok()) return false;
-  if ((entry_pte(state.entry(gpr & ~(kPage - 1)).load(std::memory_order_relaxed)) & sgx::kSecinfoW) == 0) return false;
+  if (!check_ssa_frame(state, ssa).ok() || !is_writable_now(state, gpr)) return FastEntry::trap;
+  if (resume && !is_resumable(state, ssa, gpr)) return FastEntry::trap;
   if (!tcs->gs_page_marked) {
     const SignalBlock block;
     mark_gs_page(state, *tcs);
   }
   thread.next_tcs = tcs;
   thread.state = &state;
-  thread.cssa = tcs->cssa;
+  thread.cssa = cssa;
   thread.entry_ssa_gpr = gpr;
   thread.entry_rip = tcs->entry;
   thread.entry_fs = tcs->fs_base;
   thread.entry_gs = tcs->gs_base;
-  return true;
+  thread.ssa = ssa;
+  thread.xfrm = state.secs.attributes.xfrm;
+  return resume ? FastEntry::resume : FastEntry::enter;
 }
 
 void play_aex(Thread& thread, const Frame& frame, const AexCause& cause) {

@@ -137,6 +137,15 @@ Status xstate_from_ssa(void* fpstate, u64 ssa, u64 xfrm) {
   return {};
 }
 
+bool xstate_is_loadable(u64 ssa, u64 xfrm) {
+  u8 header[kHeaderSize];
+  u32 mxcsr = 0;
+  if (!get(header, ssa + kXstateBvOffset, kHeaderSize) || !get(&mxcsr, ssa + kMxcsrOffset, sizeof(mxcsr))) return false;
+  u64 reserved = load64(header) & ~xfrm;
+  for (u32 i = 8; i < kHeaderSize; i += 8) reserved |= load64(header + i);
+  return reserved == 0 && (mxcsr & ~xstate_layout().mxcsr_mask) == 0;
+}
+
 void xstate_junk(void* fpstate) {
   u8* area = static_cast<u8*>(fpstate);
   if (frame_features(area) == 0) return;
