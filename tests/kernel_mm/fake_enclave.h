@@ -9,7 +9,11 @@
 
 namespace kernel_mm_test {
 
+#if __has_feature(address_sanitizer)
+inline constexpr std::uint64_t kUserBegin = 0x2000'0000'0000;  // outside its shadow
+#else
 inline constexpr std::uint64_t kUserBegin = 0x20'0000'0000;
+#endif
 inline constexpr std::uint64_t kUserSize = std::uint64_t{4} << 30;
 
 // Maps the window anew (once per process) and boots mm/. `limit`: bytes of program memory.

@@ -8,7 +8,7 @@
 
 namespace kernel_mm_test {
 long allocations_left = -1;
-long live_allocations = 0;
+std::atomic<long> live_allocations = 0;
 }  // namespace kernel_mm_test
 
 namespace kernel {

@@ -82,8 +82,7 @@ struct Mapped {
   std::uint64_t code, stubs;
 };
 Mapped map_patched(PatchSet& set, Code& code, std::uint64_t address) {
-  auto* stubs = static_cast<std::byte*>(mmap(reinterpret_cast<void*>(address + (1 << 20)), set.stub_bytes(), PROT_READ | PROT_WRITE,
-                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+  auto* stubs = reinterpret_cast<std::byte*>(address + (1 << 20));
   set.set_stubs(reinterpret_cast<std::uint64_t>(stubs));
   for (std::uint64_t at = 0; at < set.stub_bytes(); at += kPageSize) set.build_stub_page(set.stubs() + at, PageView(stubs + at, kPageSize));
   auto* text = reinterpret_cast<std::byte*>(address);
@@ -99,7 +98,7 @@ Mapped map_patched(PatchSet& set, Code& code, std::uint64_t address) {
 
 TEST(Patch, PatchedCodeRunsAsTheOriginal) {
   const Ref<Code> code = make_code();
-  auto* text = mmap(nullptr, code->size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  auto* text = mmap(nullptr, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   const auto address = reinterpret_cast<std::uint64_t>(text);
   PatchSet set(code, address, 0, code->size());
   ASSERT_EQ(set.site_count(), 5U);
