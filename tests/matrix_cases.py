@@ -3,15 +3,17 @@
 In arguments, {data} is the folder of test data (/data inside) and {tmp} an empty folder to write in (/tmp inside).
 """
 import collections
+import os
 import re
 
 # argv: the program as it is named inside. built: it comes from the build, not from the machine. clean: lines that may differ by
-# right are brought to one form by (pattern, replacement) pairs. root: only comparable when the native run is root's.
-Case = collections.namedtuple("Case", "name argv stdin timeout built clean root")
+# right are brought to one form by (pattern, replacement) pairs. root: only comparable when the native run is root's. expect: what it
+# must print inside, for programs that must not run natively.
+Case = collections.namedtuple("Case", "name argv stdin timeout built clean root expect")
 
 
-def case(name, *argv, stdin=None, timeout=60, built=False, clean=(), root=False):
-    return Case(name, list(argv), stdin, timeout, built, [(re.compile(p, re.M), r) for p, r in clean], root)
+def case(name, *argv, stdin=None, timeout=60, built=False, clean=(), root=False, expect=None):
+    return Case(name, list(argv), stdin, timeout, built, [(re.compile(p, re.M), r) for p, r in clean], root, expect)
 
 
 # Conformance programs: name -> (source, compiler, flags). Compilers: gcc, g++, musl-gcc, go, rustc.
@@ -45,6 +47,7 @@ PROGRAMS = {
     "goroutines": ("goroutines.go", "go", []),
     "rust": ("hello.rs", "rustc", ["-O"]),
 }
+TOOLS = {"fuzz": ("fuzz.c", "gcc", [])}  # built like these, run by cases of their own
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
 NEEDS_ROOT = {"attrs", "system"}  # they print what only root gets
 
@@ -213,5 +216,17 @@ def programs():
     yield case("prog.busybox_static_sh", "/test/bin/busybox-static", "sh", "-c", "echo static $((6 * 7)); exit 5", built=True)
 
 
+LONG = bool(os.environ.get("OCCLUM_TEST_LONG"))
+
+
+def fuzzing():
+    """Calls whose errno must be the natives', by seed; and calls of any kind, beside a neighbour, that only must not break anything."""
+    for seed in range(1, 41 if LONG else 9):
+        yield case("fuzz.errno.%02d" % seed, "/test/bin/fuzz", "errno", str(seed), "5000", "{tmp}", built=True, root=True)
+    for seed, calls in ((1, 500000), (2, 500000)) if LONG else ((1, 50000), (2, 50000)):
+        yield case("fuzz.smash.%02d" % seed, "/test/bin/fuzz", "smash", str(seed), str(calls), built=True, timeout=1800 if LONG else 240,
+                   expect="%d calls\nall checks held\n" % calls)
+
+
 def all_cases():
-    return list(conformance()) + list(programs())
+    return list(conformance()) + list(programs()) + list(fuzzing())
