@@ -3,8 +3,13 @@
 
   tools/check.py [--root DIR] [--rule NAME]...    prints findings as path:line: [rule] message; exit code 1 if there are any
   tools/check.py --list                           the names of the rules
+  tools/check.py --record [--grow]                writes tools/check-baseline.txt anew
+
+The baseline counts findings that are known and not yet mended, as PATH RULE COUNT; more of them, or any other, is an error. It only
+shrinks: --record refuses to let it grow unless --grow says so.
 """
 import argparse
+import collections
 import os
 import sys
 
@@ -15,11 +20,27 @@ from checkers.source import Tree  # noqa: E402
 CHECKERS = [layers, unsafe, safety_note, user_address, no_panic, sizes, views, frame_lines, hygiene]
 
 
+BASELINE = "tools/check-baseline.txt"
+
+
+def record(tree, counts, old, grow):
+    larger = [k for k, n in counts.items() if n > old.get(k, 0)]
+    if larger and not grow:
+        return "the baseline would grow: %s" % ", ".join("%s %s" % k for k in larger)
+    with open(os.path.join(tree.root, BASELINE), "w") as f:
+        f.write("# Findings of tools/check.py that are known and not yet mended: PATH RULE COUNT. The list only shrinks.\n")
+        for (path, rule), n in sorted(counts.items()):
+            f.write("%s %s %d\n" % (path, rule, n))
+    return None
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--root", default=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     ap.add_argument("--rule", action="append", default=[])
     ap.add_argument("--list", action="store_true")
+    ap.add_argument("--record", action="store_true")
+    ap.add_argument("--grow", action="store_true")
     ap.add_argument("--record-frame-lines", action="store_true")
     opt = ap.parse_args()
     names = [c.RULE for c in CHECKERS]
@@ -34,9 +55,18 @@ def main():
     if unknown:
         ap.error("no such rule: %s (rules: %s)" % (", ".join(sorted(unknown)), ", ".join(names)))
     findings = sorted(f for c in CHECKERS if not opt.rule or c.RULE in opt.rule for f in c.check(tree))
-    for f in findings:
+    counts = collections.Counter((f.path, f.rule) for f in findings)
+    words = [line.split() for line in tree.text(BASELINE)]
+    old = {(w[0], w[1]): int(w[2]) for w in words}
+    if opt.record:
+        problem = record(tree, counts, old, opt.grow)
+        if problem:
+            print(problem)
+        return 1 if problem else 0
+    worse = [f for f in findings if counts[(f.path, f.rule)] > old.get((f.path, f.rule), 0)]
+    for f in worse:
         print("%s:%d: [%s] %s" % (f.path, f.line, f.rule, f.message))
-    return 1 if findings else 0
+    return 1 if worse else 0
 
 
 if __name__ == "__main__":
