@@ -122,6 +122,7 @@ Result<> mount_list(std::span<const std::string_view> entries) {
     if (entry.target == "/") continue;
     const Result<> mounted = mount_entry(context, entry);
     if (mounted.ok()) continue;
+    if (mounted.error() == Errno::nodev) continue;
     LOG(error) << "cannot mount " << entry.target << " (" << entry.type << "): error " << static_cast<std::int32_t>(mounted.error());
     return mounted.error();
   }

@@ -17,6 +17,8 @@ FileTime current_file_time() { return static_cast<FileTime>(realtime_now()); }
 // Major 0, as Linux gives to file systems without a device.
 Superblock::Superblock() : device_(next_minor.fetch_add(1, std::memory_order_relaxed)) {}
 
+Result<Ref<Inode>> Superblock::inode_by_number(std::uint64_t) { return Errno::noent; }
+
 Inode::Inode(Ref<Superblock> superblock, std::uint64_t ino, Mode mode, Owner owner, FileTime now)
     : mode_(mode), uid_(owner.uid), gid_(owner.gid), atime_(now), mtime_(now), ctime_(now), btime_(now), superblock_(superblock), ino_(ino) {}
 

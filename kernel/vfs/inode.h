@@ -37,7 +37,11 @@ class Superblock : public RefCounted<Superblock> {
   virtual Ref<Inode> root() = 0;
   virtual std::string_view type_name() const = 0;  // as in /proc/mounts: "erofs", "tmpfs", "proc"
   virtual Result<FsStatistics> statistics() = 0;
+  // The inode with a number that this file system gave out before. ENOENT by default.
+  virtual Result<Ref<Inode>> inode_by_number(std::uint64_t number);
   virtual Result<> sync() { return {}; }
+  // It has been taken off the mount tree; nothing new will be asked of it.
+  virtual void on_unmounted() {}
   // False: names change by themselves (proc, host), every lookup asks the file system and nothing is kept in the name cache.
   virtual bool caches_names() const { return true; }
   virtual bool is_read_only() const { return false; }
@@ -133,6 +137,8 @@ class Inode : public FileBacking {
   // Makes the open file for this inode: by default a RegularFile, DirectoryFile, or what special_file.h has registered for FIFOs,
   // sockets (ENXIO) and devices. `flags` as open(2) has them, checked. O_TRUNC and O_CREAT have been dealt with.
   virtual Result<Ref<OpenFile>> open(Dentry& where, std::uint32_t flags);
+  // What mappings of the file are made of.
+  virtual Result<Ref<FileBacking>> backing() { return Ref<FileBacking>(*this); }
 
   // An open file without a place in the tree (memfd, fexecve of one). Regular files only (EACCES).
   Result<Ref<OpenFile>> open_anonymous(std::uint32_t flags);

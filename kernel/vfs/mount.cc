@@ -97,7 +97,9 @@ Result<> unmount(Dentry& root, bool detach) {
   mount = RefPtr<Mount>(table.mounts[at]);
   cache.uncover(*mount->mountpoint(), root);
   table.mounts.erase(at);
-  return mount->superblock().sync();
+  const Result<> synced = mount->superblock().sync();
+  if (!detach) mount->superblock().on_unmounted();
+  return synced;
 }
 
 Result<Vec<Ref<Mount>>> list_mounts() {

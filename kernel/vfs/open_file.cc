@@ -36,6 +36,10 @@ Result<> OpenFile::change_attributes(const AttributeChange& change) {
   return inode_->change_attributes(change);
 }
 std::size_t OpenFile::describe(std::span<char>) { return 0; }
+Result<Ref<OpenFile>> OpenFile::reopen(std::uint32_t flags) {
+  if (!inode_) return Errno::nxio;
+  return inode_->open_anonymous(flags);
+}
 Result<std::uint32_t> OpenFile::pipe_size() { return Errno::badf; }
 Result<std::uint32_t> OpenFile::set_pipe_size(std::uint32_t) { return Errno::badf; }
 

@@ -79,6 +79,9 @@ class OpenFile : public RefCounted<OpenFile> {
   virtual Result<std::uint32_t> set_pipe_size(std::uint32_t size);
   // F_GET_SEALS / F_ADD_SEALS (EINVAL by default: memfd only). The seals, or 0 after adding.
   virtual Result<std::uint32_t> seals(bool add, std::uint32_t which);
+  // Opens the same file once more, with access and status flags of its own (open(2) of /proc/self/fd/N). For files without a dentry only;
+  // ENXIO by default, as for sockets and event files.
+  virtual Result<Ref<OpenFile>> reopen(std::uint32_t flags);
   // True for pipes, sockets, terminals: no position, short reads are normal.
   virtual bool is_stream() const { return !inode_ || !inode_->is_regular(); }
   // The epoll instance that this file is, or nullptr.

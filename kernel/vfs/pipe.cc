@@ -251,6 +251,13 @@ std::size_t PipeEnd::describe(std::span<char> into) {
   return count;
 }
 
+Result<Ref<OpenFile>> PipeEnd::reopen(std::uint32_t flags) {
+  const Ref<PipeEnd> end = TRY(make_ref<PipeEnd>(pipe_, flags));
+  const std::uint32_t access = flags & abi::kOAccMode;
+  TRY(pipe_->open_fifo(access != abi::kOWrOnly, access != abi::kORdOnly, (flags & abi::kONonBlock) != 0));
+  return Ref<OpenFile>(end);
+}
+
 void PipeEnd::on_last_close() {
   if (may_read()) pipe_->drop_reader();
   if (may_write()) pipe_->drop_writer();

@@ -76,6 +76,7 @@ class PipeEnd final : public OpenFile {
   Result<Attributes> attributes() override;
   std::size_t describe(std::span<char> into) override;
   void on_last_close() override;
+  Result<Ref<OpenFile>> reopen(std::uint32_t flags) override;
   Result<std::uint32_t> pipe_size() override { return pipe_->size(); }
   Result<std::uint32_t> set_pipe_size(std::uint32_t size) override { return pipe_->resize(size); }
   bool is_stream() const override { return true; }

@@ -125,7 +125,7 @@ Result<> RegularFile::allocate(std::uint32_t mode, std::uint64_t offset, std::ui
   return inode()->allocate(mode, offset, length);
 }
 
-Result<Ref<FileBacking>> RegularFile::mapping() { return Ref<FileBacking>(*inode()); }
+Result<Ref<FileBacking>> RegularFile::mapping() { return inode()->backing(); }
 
 Result<FileOffset> DirectoryFile::seek(FileOffset offset, std::uint32_t whence) {
   const PositionGuard guard(position_lock_);

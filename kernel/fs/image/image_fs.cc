@@ -76,6 +76,14 @@ Ref<Inode> ImageSuperblock::root() {
   return std::move(top).release();
 }
 
+Result<Ref<Inode>> ImageSuperblock::inode_by_number(std::uint64_t number) { return Ref<Inode>(TRY(inode(number))); }
+
+void ImageSuperblock::on_unmounted() {
+  HashMap<std::uint64_t, RefPtr<ImageInode>> inodes;  // dropped after the lock
+  const LockGuard guard(inodes_lock_);
+  std::swap(inodes, inodes_);
+}
+
 Result<FsStatistics> ImageSuperblock::statistics() {
   FsStatistics result;
   result.type = abi::kMagicErofs;

@@ -30,6 +30,8 @@ class ImageSuperblock final : public Superblock {
   std::string_view type_name() const override { return "erofs"; }
   Result<FsStatistics> statistics() override;
   bool is_read_only() const override { return true; }
+  Result<Ref<Inode>> inode_by_number(std::uint64_t number) override;
+  void on_unmounted() override;
 
   // The inode with that number; the same object as long as somebody holds it. EIO.
   Result<Ref<ImageInode>> inode(std::uint64_t nid);
