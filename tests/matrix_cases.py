@@ -29,6 +29,7 @@ PROGRAMS = {
     "events": ("events.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
+    "calls": ("calls.c", "gcc", []),
     "jit": ("jit.c", "gcc", []),
     "errno_table": ("errno_table.c", "gcc", []),
     "errno_sockets": ("errno_table.c", "gcc", ["-DSOCKETS"]),
@@ -49,7 +50,7 @@ PROGRAMS = {
 }
 TOOLS = {"fuzz": ("fuzz.c", "gcc", [])}  # built like these, run by cases of their own
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
-NEEDS_ROOT = {"attrs", "system"}  # they print what only root gets
+NEEDS_ROOT = {"attrs", "system", "calls"}  # they print what only root gets
 
 
 def conformance():
