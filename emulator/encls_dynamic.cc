@@ -1,6 +1,7 @@
 // The ENCLS leaves of an initialised enclave: EAUG, EMODPR, EMODT, EREMOVE, ETRACK, EDBGRD, EDBGWR; and the host's view (page tables,
 // counters).
 #include <cstring>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include "emulator/checks.h"
@@ -167,7 +168,7 @@ Status track_locked(State& state) {
   const u32 slots = state.tcs_slots.load();
   for (u32 slot = 1; slot < slots; ++slot) {
     const TcsState& tcs = state.tcs[slot];
-    const bool old = tcs.used && tcs.active.load() != 0 && tcs.entry_epoch.load() < epoch;
+    const bool old = tcs.used && tcs.active.load() == TCS_INSIDE && tcs.entry_epoch.load() < epoch;
     CHECK_LEAF(etrack_previous, !old, Status::code(SgxError::prev_trk_incmpl));
   }
   state.epoch.store(epoch + 1);
@@ -180,6 +181,8 @@ void kick_locked(State& state) {
   const u32 slots = state.tcs_slots.load();
   for (u32 slot = 1; slot < slots; ++slot) {
     TcsState& tcs = state.tcs[slot];
+    // A thread that is entering may have read the epoch already and not stored it: it does so before anything else.
+    while (tcs.used && tcs.active.load() == TCS_ENTERING) sched_yield();
     if (!tcs.used || tcs.active.load() == 0 || tcs.entry_epoch.load() >= epoch) continue;
     tcs.entry_epoch.store(epoch);
     ++state.counters.tracking_kicks;

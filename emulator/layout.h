@@ -44,6 +44,10 @@
 // Thread::leaf_active.
 #define LEAF_RUNNING 1
 
+// TcsState::active.
+#define TCS_INSIDE 1
+#define TCS_ENTERING 2
+
 // TcsState.
 #define TCS_ACTIVE 0
 #define TCS_CSSA 4

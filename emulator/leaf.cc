@@ -40,7 +40,8 @@ bool tracking_complete(const State& state, Entry entry) {
   const u32 slots = state.tcs_slots.load(std::memory_order_acquire);
   for (u32 slot = 1; slot < slots; ++slot) {
     const TcsState& tcs = state.tcs[slot];
-    if (tcs.used && tcs.active.load(std::memory_order_acquire) != 0 && tcs.entry_epoch.load(std::memory_order_acquire) <= changed) {
+    // One that is just entering began after the last interrupts (kick_locked()) and will see the new epoch.
+    if (tcs.used && tcs.active.load(std::memory_order_acquire) == TCS_INSIDE && tcs.entry_epoch.load(std::memory_order_acquire) <= changed) {
       return false;
     }
   }

@@ -300,6 +300,8 @@ void emulator_signal(int signal, siginfo_t* info, ucontext_t* uc, Bases* bases, 
   const Frame frame{uc, bases};
   if (thread == nullptr) {
     if (synchronous && settle_copy_fault(frame)) return;
+    // A thread that an entering thread has started inherits CPUID faulting.
+    if (synchronous && signal == SIGSEGV && emulate_host_cpuid(frame)) return;
     run_async_handler(nullptr, signal, info, uc);
   } else if (synchronous) {
     const bool handled = handle_synchronous(*thread, frame, signal, info);

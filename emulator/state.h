@@ -54,7 +54,7 @@ struct Thread;
 // A TCS with its execution state. Only the thread that holds `active` changes the rest; counters too.
 inline constexpr std::size_t kTcsStateSize = 2048;  // a power of two: fast.S indexes by shifting
 struct alignas(kTcsStateSize) TcsState {
-  std::atomic<u32> active;   // offset 0: fast.S
+  std::atomic<u32> active;   // offset 0 (fast.S): 0, TCS_INSIDE, or TCS_ENTERING until the entry epoch is stored
   u32 cssa;                  // 4
   Thread* thread;            // 8: who is inside
   u64 address;               // 16: of the TCS page

@@ -68,6 +68,7 @@ struct Attachment {
   Thread* thread = nullptr;
   ~Attachment() {
     if (thread == nullptr) return;
+    if (thread->cpuid_faulting) syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1);
     stack_t off{};
     off.ss_flags = SS_DISABLE;
     sigaltstack(&off, nullptr);

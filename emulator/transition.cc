@@ -140,7 +140,7 @@ Status check_entry(u64 tcs_address, u64 aep, bool resume, EntryPlan* plan) {
   if (tcs == nullptr) return Status::pf(tcs_address);
   if (const Status status = check_tcs_content(*state, *tcs); !status.ok()) return status;
   u32 idle = 0;
-  const bool taken = tcs->active.compare_exchange_strong(idle, 1, std::memory_order_acquire);
+  const bool taken = tcs->active.compare_exchange_strong(idle, TCS_ENTERING);
   CHECK_LEAF(entry_tcs_busy, taken, Status::gp());
   const auto check_frame = [&]() -> Status {
     if (resume) {
@@ -161,7 +161,8 @@ Status check_entry(u64 tcs_address, u64 aep, bool resume, EntryPlan* plan) {
 }
 
 void finish_entry(Thread& thread, const EntryPlan& plan, u64 aep) {
-  plan.tcs->entry_epoch.store(plan.state->epoch.load(std::memory_order_acquire), std::memory_order_release);
+  plan.tcs->entry_epoch.store(plan.state->epoch.load());
+  plan.tcs->active.store(TCS_INSIDE);
   plan.tcs->aep = aep;
   plan.tcs->thread = &thread;
   thread.tcs = plan.tcs;

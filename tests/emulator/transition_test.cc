@@ -410,6 +410,41 @@ TEST_P(Transition, DirtyExitAborts) {
   EXPECT_DEATH(enclave_.enter(command), "vector state that is not initial");
 }
 
+// Permissions change while another thread comes and goes: the tracking never refuses an accept that follows the interrupts.
+TEST_P(Transition, TrackingUnderLoad) {
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) {
+      Command command{};
+      sgx::EnclaveRun run{};
+      run.tcs = enclave_.tcs(1);
+      EXPECT_EQ(emulator::enter(reinterpret_cast<u64>(&command), 0, 0, 2, 0, 0, &run), 0);
+    }
+  });
+  const u64 page = kData + 2 * kPage;
+  const u64 secinfo = enclave_.put_secinfo(sgx::kSecinfoRegRw | sgx::kSecinfoPr);
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(enclave_->emodpr_range(page, kPage, sgx::kSecinfoR | sgx::kSecinfoW).ok());
+    const auto outcome = enclave_.leaf(5, secinfo, enclave_.address(page));
+    ASSERT_FALSE(outcome.faulted);
+    ASSERT_EQ(outcome.rax, 0U) << "round " << i;
+  }
+  stop = true;
+  other.join();
+}
+
+// A thread that was started by one that has entered: CPUID faulting is inherited, the block is not.
+TEST_P(Transition, CpuidInAThreadOfAThread) {
+  Command command{};
+  ASSERT_EQ(enclave_.enter(command), 0);
+  u32 highest = 0;
+  std::thread([&] {
+    u32 ebx = 0, ecx = 0, edx = 0;
+    __cpuid(0, highest, ebx, ecx, edx);
+  }).join();
+  EXPECT_GT(highest, 0U);
+}
+
 // A fault that the operating system handles: the enclave never hears of it.
 TEST_P(Transition, PageFaultHook) {
   struct Context {
