@@ -3,13 +3,21 @@
 
 #include "kernel/syscall/directory.h"
 #include "kernel/syscall/event.h"
+#include "kernel/syscall/exec.h"
 #include "kernel/syscall/file.h"
+#include "kernel/syscall/futex.h"
+#include "kernel/syscall/ids.h"
 #include "kernel/syscall/io.h"
 #include "kernel/syscall/memory.h"
+#include "kernel/syscall/misc.h"
 #include "kernel/syscall/path.h"
 #include "kernel/syscall/pipe.h"
 #include "kernel/syscall/poll.h"
+#include "kernel/syscall/process.h"
+#include "kernel/syscall/signal.h"
 #include "kernel/syscall/stat.h"
+#include "kernel/syscall/thread.h"
+#include "kernel/syscall/time.h"
 
 namespace kernel {
 namespace {
@@ -137,7 +145,105 @@ consteval Table make_table() {
   entry(436, "close_range", sys_close_range);
   entry(437, "openat2", sys_openat2);
   entry(439, "faccessat2", sys_faccessat2);
-  // --- processes, threads, signals, time (process.h, thread.h, signal.h, futex.h, time.h, exec.h, misc.h) ---
+  // --- processes, threads, signals, time (process.h, thread.h, signal.h, futex.h, time.h, ids.h, exec.h, misc.h) ---
+  entry(13, "rt_sigaction", sys_rt_sigaction);
+  entry(14, "rt_sigprocmask", sys_rt_sigprocmask);
+  entry(15, "rt_sigreturn", sys_rt_sigreturn);
+  entry(24, "sched_yield", sys_sched_yield);
+  entry(34, "pause", sys_pause);
+  entry(35, "nanosleep", sys_nanosleep);
+  entry(36, "getitimer", sys_getitimer);
+  entry(37, "alarm", sys_alarm);
+  entry(38, "setitimer", sys_setitimer);
+  entry(39, "getpid", sys_getpid);
+  entry(56, "clone", sys_clone);
+  entry(57, "fork", sys_fork);
+  entry(58, "vfork", sys_vfork);
+  entry(59, "execve", sys_execve);
+  entry(60, "exit", sys_exit);
+  entry(61, "wait4", sys_wait4);
+  entry(62, "kill", sys_kill);
+  entry(63, "uname", sys_uname);
+  entry(96, "gettimeofday", sys_gettimeofday);
+  entry(97, "getrlimit", sys_getrlimit);
+  entry(98, "getrusage", sys_getrusage);
+  entry(99, "sysinfo", sys_sysinfo);
+  entry(100, "times", sys_times);
+  entry(102, "getuid", sys_getuid);
+  entry(104, "getgid", sys_getgid);
+  entry(105, "setuid", sys_setuid);
+  entry(106, "setgid", sys_setgid);
+  entry(107, "geteuid", sys_geteuid);
+  entry(108, "getegid", sys_getegid);
+  entry(109, "setpgid", sys_setpgid);
+  entry(110, "getppid", sys_getppid);
+  entry(111, "getpgrp", sys_getpgrp);
+  entry(112, "setsid", sys_setsid);
+  entry(113, "setreuid", sys_setreuid);
+  entry(114, "setregid", sys_setregid);
+  entry(115, "getgroups", sys_getgroups);
+  entry(116, "setgroups", sys_setgroups);
+  entry(117, "setresuid", sys_setresuid);
+  entry(118, "getresuid", sys_getresuid);
+  entry(119, "setresgid", sys_setresgid);
+  entry(120, "getresgid", sys_getresgid);
+  entry(121, "getpgid", sys_getpgid);
+  entry(122, "setfsuid", sys_setfsuid);
+  entry(123, "setfsgid", sys_setfsgid);
+  entry(124, "getsid", sys_getsid);
+  entry(125, "capget", sys_capget);
+  entry(126, "capset", sys_capset);
+  entry(127, "rt_sigpending", sys_rt_sigpending);
+  entry(128, "rt_sigtimedwait", sys_rt_sigtimedwait);
+  entry(129, "rt_sigqueueinfo", sys_rt_sigqueueinfo);
+  entry(130, "rt_sigsuspend", sys_rt_sigsuspend);
+  entry(131, "sigaltstack", sys_sigaltstack);
+  entry(135, "personality", sys_personality);
+  entry(140, "getpriority", sys_getpriority);
+  entry(141, "setpriority", sys_setpriority);
+  entry(142, "sched_setparam", sys_sched_setparam);
+  entry(143, "sched_getparam", sys_sched_getparam);
+  entry(144, "sched_setscheduler", sys_sched_setscheduler);
+  entry(145, "sched_getscheduler", sys_sched_getscheduler);
+  entry(146, "sched_get_priority_max", sys_sched_get_priority_max);
+  entry(147, "sched_get_priority_min", sys_sched_get_priority_min);
+  entry(148, "sched_rr_get_interval", sys_sched_rr_get_interval);
+  entry(157, "prctl", sys_prctl);
+  entry(158, "arch_prctl", sys_arch_prctl);
+  entry(160, "setrlimit", sys_setrlimit);
+  entry(164, "settimeofday", sys_settimeofday);
+  entry(170, "sethostname", sys_sethostname);
+  entry(171, "setdomainname", sys_setdomainname);
+  entry(186, "gettid", sys_gettid);
+  entry(200, "tkill", sys_tkill);
+  entry(201, "time", sys_time);
+  entry(202, "futex", sys_futex);
+  entry(203, "sched_setaffinity", sys_sched_setaffinity);
+  entry(204, "sched_getaffinity", sys_sched_getaffinity);
+  entry(218, "set_tid_address", sys_set_tid_address);
+  entry(222, "timer_create", sys_timer_create);
+  entry(223, "timer_settime", sys_timer_settime);
+  entry(224, "timer_gettime", sys_timer_gettime);
+  entry(225, "timer_getoverrun", sys_timer_getoverrun);
+  entry(226, "timer_delete", sys_timer_delete);
+  entry(227, "clock_settime", sys_clock_settime);
+  entry(228, "clock_gettime", sys_clock_gettime);
+  entry(229, "clock_getres", sys_clock_getres);
+  entry(230, "clock_nanosleep", sys_clock_nanosleep);
+  entry(231, "exit_group", sys_exit_group);
+  entry(234, "tgkill", sys_tgkill);
+  entry(247, "waitid", sys_waitid);
+  entry(273, "set_robust_list", sys_set_robust_list);
+  entry(274, "get_robust_list", sys_get_robust_list);
+  entry(297, "rt_tgsigqueueinfo", sys_rt_tgsigqueueinfo);
+  entry(302, "prlimit64", sys_prlimit64);
+  entry(309, "getcpu", sys_getcpu);
+  entry(314, "sched_setattr", sys_sched_setattr);
+  entry(315, "sched_getattr", sys_sched_getattr);
+  entry(318, "getrandom", sys_getrandom);
+  entry(322, "execveat", sys_execveat);
+  entry(435, "clone3", sys_clone3);
+  entry(449, "futex_waitv", sys_futex_waitv);
   // --- events, pipes (event.h, pipe.h) ---
   entry(7, "poll", sys_poll);
   entry(22, "pipe", sys_pipe);

@@ -209,7 +209,10 @@ Result<PosixTimer*> PosixTimers::find_locked(std::int32_t id) const {
   return timers_[index].get();
 }
 
-Result<std::int32_t> PosixTimers::create(std::int32_t clock, const abi::SigEvent& event) {
+Result<std::int32_t> PosixTimers::create(std::int32_t clock, std::optional<abi::SigEvent> requested) {
+  abi::SigEvent event{};
+  event.signo = abi::kSigAlrm;
+  if (requested) event = *requested;
   RefPtr<Task> target;
   if (event.notify == abi::kSigEvThreadId) {
     target = find_task(Pid{event.tid});
@@ -218,7 +221,7 @@ Result<std::int32_t> PosixTimers::create(std::int32_t clock, const abi::SigEvent
     target = RefPtr<Task>(&current_task());
   }
   const auto make = [&](std::int32_t id) {
-    return make_own<PosixTimer>(*this, clock, event.notify, abi::SigInfo::timer(event.signo, id, 0, event.value), target);
+    return make_own<PosixTimer>(*this, clock, event.notify, abi::SigInfo::timer(event.signo, id, 0, requested ? event.value : static_cast<std::uint64_t>(id)), target);
   };
   for (;;) {
     std::size_t index = 0;

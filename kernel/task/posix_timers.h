@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "abi/signal.h"
 #include "abi/time.h"
@@ -34,8 +35,9 @@ class PosixTimers {
   TimerSetting set_interval(int which, TimerSetting setting);
   TimerSetting get_interval(int which) const;
 
-  // timer_create: the new id. `clock` was checked by the caller. EAGAIN if there are too many.
-  Result<std::int32_t> create(std::int32_t clock, const abi::SigEvent& event);
+  // timer_create: the new id. `clock` and `event` were checked by the caller; no event = SIGALRM with the id as value. EAGAIN if there
+  // are too many, EINVAL: no such thread.
+  Result<std::int32_t> create(std::int32_t clock, std::optional<abi::SigEvent> requested);
   // `absolute`: value is an instant of the timer's clock. EINVAL: no such id.
   Result<TimerSetting> set(std::int32_t id, TimerSetting setting, bool absolute);
   Result<TimerSetting> get(std::int32_t id) const;

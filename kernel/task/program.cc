@@ -77,6 +77,7 @@ Result<std::uint64_t> take_addresses(AddressSpace& mm, const ElfImage& image, co
   MapRequest request = file_mapping(first, backing, label, 0);
   request.size = image.end - image.begin;
   request.prot = image.segments.size() == 1 ? first.prot : 0;
+  request.image = true;
   if (!image.position_independent) {
     request.placement = Placement::fixed_noreplace;
     TRY(mm.map(request));

@@ -261,6 +261,17 @@ void raise_signal(Task& task, int signo) {
                                                      task.credentials_ref()->ruid));
 }
 
+abi::SigAction change_action(Process& process, int signo, const abi::SigAction& action) {
+  const Ref<SignalHandlers> handlers = process.handlers();
+  const abi::SigAction old = handlers->exchange(signo, action);
+  if (!is_ignored(action, signo)) return old;
+  const LockGuard guard(process.signal_lock());
+  ProcessAccess::pending(process).remove(signal_bit(signo));
+  auto& tasks = ProcessAccess::tasks(process);
+  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) TaskAccess::pending(*task, process).remove(signal_bit(signo));
+  return old;
+}
+
 std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from) {
   Process& process = task.process();
   if (((task.pending().set() | process.pending_signals()) & from) == 0) return std::nullopt;

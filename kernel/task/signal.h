@@ -96,6 +96,9 @@ void force_signal(Task& task, const abi::SigInfo& info);
 // Kernel-made SI_KERNEL or SI_USER signal to the running thread (SIGPIPE, SIGXFSZ).
 void raise_signal(Task& task, int signo);
 
+// sigaction(2): the old action. Instances that are pending go if the signal is ignored from now on.
+abi::SigAction change_action(Process& process, int signo, const abi::SigAction& action);
+
 // For signalfd: takes a pending signal in `from` of the running task or its process. Readers wait on Process::signal_arrived().
 std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from);
 

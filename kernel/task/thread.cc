@@ -68,6 +68,14 @@ void Thread::notify(std::uint32_t bits) {
   scheduler().notify_running(*this);
 }
 
+std::uint64_t Thread::run_time_ns() const {
+  const std::uint64_t ended = run_time_ns_.load(std::memory_order_relaxed);
+  if (state() != ThreadState::running) return ended;
+  const std::uint64_t now = monotonic_now();
+  const std::uint64_t started = started_ns_;  // read racily for other threads: an estimate is enough there
+  return now > started ? ended + (now - started) : ended;
+}
+
 void Thread::set_schedule(SchedClass sched_class, int priority, int nice) {
   class_ = sched_class;
   priority_ = priority;

@@ -54,7 +54,7 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   void notify(std::uint32_t bits);
 
   ThreadState state() const { return state_.load(std::memory_order_acquire); }
-  std::uint64_t run_time_ns() const { return run_time_ns_.load(std::memory_order_relaxed); }  // CPU time used
+  std::uint64_t run_time_ns() const;  // CPU time used, the running slice included
   void set_schedule(SchedClass sched_class, int priority, int nice);
   void set_affinity(std::uint64_t vcpu_mask) { affinity_.store(vcpu_mask, std::memory_order_relaxed); }
   std::uint64_t affinity() const { return affinity_.load(std::memory_order_relaxed); }

@@ -1,0 +1,253 @@
+#include "kernel/syscall/thread.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "abi/process.h"
+#include "kernel/frame/bytes.h"
+#include "kernel/frame/vcpu_block.h"
+#include "kernel/syscall/time.h"
+
+namespace kernel {
+
+namespace {
+
+Result<Ref<Task>> task_by_id(Task& task, Pid pid) {
+  if (static_cast<std::int32_t>(pid) < 0) return Errno::inval;
+  if (pid == Pid{}) return Ref<Task>(task);
+  const RefPtr<Task> found = find_task(pid);
+  return found ? Result<Ref<Task>>(found.as_ref()) : Result<Ref<Task>>(Errno::srch);
+}
+
+bool is_realtime(std::int32_t policy) { return policy == abi::kSchedFifo || policy == abi::kSchedRr; }
+bool is_fair(std::int32_t policy) { return policy == abi::kSchedOther || policy == abi::kSchedBatch || policy == abi::kSchedIdle; }
+
+SchedClass class_of(std::int32_t policy) {
+  switch (policy) {
+    case abi::kSchedFifo: return SchedClass::fifo;
+    case abi::kSchedRr: return SchedClass::rr;
+    case abi::kSchedBatch: return SchedClass::batch;
+    case abi::kSchedIdle: return SchedClass::idle;
+    default: return SchedClass::other;
+  }
+}
+
+// May `task` change the scheduling of `target`?
+Result<> may_schedule(const Task& task, const Task& target) {
+  const Credentials& who = task.credentials();
+  if (who.has(Capability::sys_nice)) return {};
+  const Ref<const Credentials> theirs = target.credentials_ref();
+  return who.euid == theirs->euid || who.euid == theirs->ruid ? Result<>() : Result<>(Errno::perm);
+}
+
+struct Schedule {
+  std::int32_t policy = 0, priority = 0, nice = 0;
+  bool reset_on_fork = false;
+};
+
+Result<> apply(Task& task, Task& target, const Schedule& wanted) {
+  if (!is_realtime(wanted.policy) && !is_fair(wanted.policy)) return Errno::inval;
+  if (is_realtime(wanted.policy) ? (wanted.priority < 1 || wanted.priority > 99) : wanted.priority != 0) return Errno::inval;
+  TRY(may_schedule(task, target));
+  if (is_realtime(wanted.policy) && !task.credentials().has(Capability::sys_nice)) {
+    const std::uint64_t limit = target.process().rlimit_current(abi::Rlimit::rtprio);
+    if (static_cast<std::uint64_t>(wanted.priority) > limit) return Errno::perm;
+  }
+  target.policy = wanted.policy;
+  target.rt_priority = wanted.priority;
+  target.nice = wanted.nice;
+  target.sched_reset_on_fork = wanted.reset_on_fork;
+  target.set_schedule(class_of(wanted.policy), wanted.priority, wanted.nice);
+  return {};
+}
+
+}  // namespace
+
+Result<> sys_sched_yield(Task&) {
+  yield_now();
+  return {};
+}
+
+Result<> sys_sched_setparam(Task& task, Pid pid, UserPtr<const abi::SchedParam> param) {
+  if (param.is_null()) return Errno::inval;
+  const abi::SchedParam wanted = TRY(param.load());
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  return apply(task, *target, {.policy = target->policy, .priority = wanted.priority, .nice = target->nice, .reset_on_fork = target->sched_reset_on_fork});
+}
+
+Result<> sys_sched_getparam(Task& task, Pid pid, UserPtr<abi::SchedParam> param) {
+  if (param.is_null()) return Errno::inval;
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  return param.store({.priority = target->rt_priority});
+}
+
+Result<> sys_sched_setscheduler(Task& task, Pid pid, std::int32_t policy, UserPtr<const abi::SchedParam> param) {
+  if (param.is_null() || policy < 0) return Errno::inval;
+  const abi::SchedParam wanted = TRY(param.load());
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  return apply(task, *target, {.policy = policy & ~abi::kSchedResetOnFork, .priority = wanted.priority, .nice = target->nice, .reset_on_fork = (policy & abi::kSchedResetOnFork) != 0});
+}
+
+Result<std::int32_t> sys_sched_getscheduler(Task& task, Pid pid) {
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  return target->policy | (target->sched_reset_on_fork ? abi::kSchedResetOnFork : 0);
+}
+
+namespace {
+Result<std::int32_t> priority_bound(std::int32_t policy, std::int32_t bound) {
+  if (is_realtime(policy)) return bound;
+  return is_fair(policy) || policy == abi::kSchedDeadline ? Result<std::int32_t>(0) : Result<std::int32_t>(Errno::inval);
+}
+}  // namespace
+
+Result<std::int32_t> sys_sched_get_priority_max(Task&, std::int32_t policy) { return priority_bound(policy, 99); }
+Result<std::int32_t> sys_sched_get_priority_min(Task&, std::int32_t policy) { return priority_bound(policy, 1); }
+
+Result<> sys_sched_rr_get_interval(Task& task, Pid pid, UserPtr<abi::Timespec> interval) {
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  constexpr std::uint64_t kRrSlice = 100'000'000, kFairSlice = 4'000'000;
+  return interval.store(to_timespec(target->policy == abi::kSchedRr ? kRrSlice : target->policy == abi::kSchedFifo ? 0 : kFairSlice));
+}
+
+Result<> sys_sched_setattr(Task& task, Pid pid, UserPtr<const abi::SchedAttr> attributes, std::uint32_t flags) {
+  if (attributes.is_null() || flags != 0) return Errno::inval;
+  const std::uint32_t size = TRY(attributes.cast<const std::uint32_t>().load());
+  if (size != 0 && size < abi::kSchedAttrSizeVer0) return Errno::toobig;
+  if (size > sizeof(abi::SchedAttr)) return Errno::toobig;
+  abi::SchedAttr wanted{};
+  TRY(frame::copy_from_user(std::as_writable_bytes(std::span<abi::SchedAttr, 1>(&wanted, 1)).first(size == 0 ? abi::kSchedAttrSizeVer0 : size), attributes.address()));
+  constexpr std::uint64_t kResetOnFork = 1, kKeepPolicy = 8, kKeepParams = 16, kUtil = 0x60;
+  if ((wanted.flags & ~(kResetOnFork | kKeepPolicy | kKeepParams)) != 0) return (wanted.flags & ~(kResetOnFork | kKeepPolicy | kKeepParams | kUtil)) != 0 ? Errno::inval : Errno::opnotsupp;
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  Schedule schedule{.policy = static_cast<std::int32_t>(wanted.policy), .priority = static_cast<std::int32_t>(wanted.priority), .nice = wanted.nice, .reset_on_fork = (wanted.flags & kResetOnFork) != 0};
+  if ((wanted.flags & kKeepPolicy) != 0) schedule.policy = target->policy;
+  if ((wanted.flags & kKeepParams) != 0) {
+    schedule.priority = target->rt_priority;
+    schedule.nice = target->nice;
+  }
+  if (is_fair(schedule.policy)) {
+    schedule.nice = std::clamp(schedule.nice, -20, 19);
+    if (schedule.nice < target->nice && !task.credentials().has(Capability::sys_nice)) return Errno::perm;
+  } else {
+    schedule.nice = target->nice;
+  }
+  return apply(task, *target, schedule);
+}
+
+Result<> sys_sched_getattr(Task& task, Pid pid, UserPtr<abi::SchedAttr> attributes, std::uint32_t size, std::uint32_t flags) {
+  if (attributes.is_null() || flags != 0 || size < abi::kSchedAttrSizeVer0 || size > kPageSize) return Errno::inval;
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  abi::SchedAttr result{};
+  result.size = std::min(size, static_cast<std::uint32_t>(sizeof(result)));
+  result.policy = static_cast<std::uint32_t>(target->policy);
+  result.flags = target->sched_reset_on_fork ? 1 : 0;
+  result.nice = is_fair(target->policy) ? target->nice : 0;
+  result.priority = static_cast<std::uint32_t>(target->rt_priority);
+  return frame::copy_to_user(attributes.address(), std::as_bytes(std::span<const abi::SchedAttr, 1>(&result, 1)).first(result.size));
+}
+
+// --- affinity: CPUs are vCPUs ---
+
+namespace {
+std::uint64_t online_mask() {
+  const std::uint32_t count = vcpu_count();
+  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+}
+}  // namespace
+
+Result<> sys_sched_setaffinity(Task& task, Pid pid, std::uint32_t size, UserPtr<const std::uint8_t> mask) {
+  std::array<std::byte, sizeof(std::uint64_t)> bytes{};
+  TRY(frame::copy_from_user(std::span(bytes).first(std::min<std::size_t>(size, bytes.size())), mask.address()));
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  TRY(may_schedule(task, *target));
+  const std::uint64_t wanted = load_bytes<std::uint64_t>(bytes) & online_mask();
+  if (wanted == 0) return Errno::inval;
+  target->set_affinity(wanted == online_mask() ? ~std::uint64_t{0} : wanted);
+  if (target.get() == &task) yield_now();  // it may have to move
+  return {};
+}
+
+Result<std::uint32_t> sys_sched_getaffinity(Task& task, Pid pid, std::uint32_t size, UserPtr<std::uint8_t> mask) {
+  if (size % sizeof(std::uint64_t) != 0 || std::uint64_t{size} * 8 < vcpu_count()) return Errno::inval;
+  const Ref<Task> target = TRY(task_by_id(task, pid));
+  const std::uint64_t bits = target->affinity() & online_mask();
+  TRY(mask.cast<std::uint64_t>().store(bits));
+  return static_cast<std::uint32_t>(sizeof(bits));
+}
+
+// --- nice ---
+
+namespace {
+// The tasks that `which` and `who` name. ESRCH, EINVAL.
+Result<Vec<Ref<Task>>> named_tasks(Task& task, std::int32_t which, std::int32_t who) {
+  Vec<Ref<Task>> found;
+  if (which == abi::kPrioProcess) {
+    TRY(found.try_push(TRY(task_by_id(task, Pid{who}))));
+    return found;
+  }
+  if (which != abi::kPrioPgrp && which != abi::kPrioUser) return Errno::inval;
+  const Vec<Ref<Process>> processes = TRY(all_processes());
+  const Pid group = who == 0 ? task.process().group() : Pid{who};
+  const std::uint32_t user = who == 0 ? task.credentials().ruid : static_cast<std::uint32_t>(who);
+  for (const Ref<Process>& process : processes) {
+    if (which == abi::kPrioPgrp && process->group() != group) continue;
+    const Vec<Ref<Task>> threads = TRY(process->threads());
+    for (const Ref<Task>& thread : threads) {
+      if (which == abi::kPrioUser && thread->credentials_ref()->ruid != user) continue;
+      TRY(found.try_push(thread));
+    }
+  }
+  if (found.empty()) return Errno::srch;
+  return found;
+}
+}  // namespace
+
+Result<std::int32_t> sys_getpriority(Task& task, std::int32_t which, std::int32_t who) {
+  const Vec<Ref<Task>> tasks = TRY(named_tasks(task, which, who));
+  int lowest = 19;
+  for (const Ref<Task>& each : tasks) lowest = std::min(lowest, each->nice);
+  return 20 - lowest;  // as the kernel reports it; libraries turn it round
+}
+
+Result<> sys_setpriority(Task& task, std::int32_t which, std::int32_t who, std::int32_t nice) {
+  const Vec<Ref<Task>> tasks = TRY(named_tasks(task, which, who));
+  const int wanted = std::clamp(nice, -20, 19);
+  Result<> result;
+  for (const Ref<Task>& each : tasks) {
+    Result<> allowed = may_schedule(task, *each);
+    const std::uint64_t limit = each->process().rlimit_current(abi::Rlimit::nice);
+    if (allowed.ok() && wanted < each->nice && !task.credentials().has(Capability::sys_nice) && static_cast<std::uint64_t>(20 - wanted) > limit)
+      allowed = Errno::acces;
+    if (!allowed.ok()) {
+      result = allowed;
+      continue;
+    }
+    each->nice = wanted;
+    each->set_schedule(class_of(each->policy), each->rt_priority, wanted);
+  }
+  return result;
+}
+
+Result<> sys_getcpu(Task&, UserPtr<std::uint32_t> cpu, UserPtr<std::uint32_t> node, std::uint64_t) {
+  const std::uint32_t number = frame::this_vcpu().index;
+  if (!cpu.is_null()) TRY(cpu.store(number));
+  return node.is_null() ? Result<>() : node.store(0);
+}
+
+Result<> sys_arch_prctl(Task& task, std::int32_t code, std::uint64_t address) {
+  switch (code) {
+    case abi::kArchSetFs:
+      return set_user_fs_base(task, address);
+    case abi::kArchGetFs:
+      return UserPtr<std::uint64_t>(address).store(user_fs_base(task));
+    case abi::kArchGetGs:
+      return UserPtr<std::uint64_t>(address).store(0);
+    case abi::kArchSetGs:
+      return Errno::perm;  // GS belongs to the kernel
+    default:
+      return Errno::inval;
+  }
+}
+
+}  // namespace kernel
