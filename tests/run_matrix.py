@@ -123,6 +123,15 @@ class Matrix:
                 os.utime(os.path.join(folder, f), (STABLE_TIME, STABLE_TIME), follow_symlinks=False)
 
     def make_instance(self):
+        """Builds the instance unless it is newer than everything that goes into it."""
+        stamp = os.path.join(self.work, "instance.stamp")
+        build = os.path.dirname(os.path.dirname(self.occlum))
+        inputs = [self.occlum, os.path.join(build, "kernel", "occlum-kernel.elf"), os.path.join(HERE, "matrix_cases.py"), os.path.abspath(__file__),
+                  os.path.join(TOP, "tools", "stage.py"), *(os.path.join(self.bin, n) for n in os.listdir(self.bin))]
+        if os.path.exists(stamp) and all(os.path.getmtime(p) < os.path.getmtime(stamp) for p in inputs if os.path.exists(p)):
+            return
+        if os.path.exists(stamp):
+            os.unlink(stamp)
         shutil.rmtree(self.instance, ignore_errors=True)
         self.tool("new", self.instance, cwd=self.work)
         config = os.path.join(self.instance, "Occlum.json")
@@ -147,6 +156,8 @@ class Matrix:
             pass  # programs that must not run natively look for it
         shutil.copytree(self.data, os.path.join(image, "data"), symlinks=True)
         self.tool("build", cwd=self.instance)
+        with open(stamp, "w"):
+            pass
 
     def tool(self, *args, cwd):
         subprocess.run([self.occlum, *args], check=True, cwd=cwd, stdin=subprocess.DEVNULL)

@@ -128,7 +128,7 @@ def main():
     ap.add_argument("--tree", action="append", default=[], metavar="DIR")
     ap.add_argument("--as", action="append", default=[], metavar="SRC=DST", dest="renamed")
     ap.add_argument("programs", nargs="*")
-    opt = ap.parse_args()
+    opt = ap.parse_intermixed_args()
     stage = Stage(opt.image)
     for program in opt.programs:
         stage.file(program)
