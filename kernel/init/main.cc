@@ -3,7 +3,9 @@
 #include "kernel/base/string.h"
 #include "kernel/fs/dev/devfs.h"
 #include "kernel/fs/dev/host_stream.h"
+#include "kernel/fs/proc/procfs.h"
 #include "kernel/fs/register.h"
+#include "kernel/fs/sys/sysfs.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/log.h"
 #include "kernel/init/boot.h"
@@ -46,6 +48,8 @@ Result<> prepare() {
   set_init_exit_hook(&on_init_exit);
   TRY(register_file_systems());
   TRY(register_device_file_systems());
+  TRY(register_proc_file_system());
+  TRY(register_sys_file_system());
   return mount_root();
 }
 

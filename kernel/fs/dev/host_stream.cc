@@ -181,6 +181,10 @@ Result<> HostStream::sync(bool) {
   return {};
 }
 
+Result<Ref<OpenFile>> HostStream::reopen(std::uint32_t flags) {
+  return Ref<OpenFile>(TRY(make_ref<HostStream>(handle_, stat_, flags & (abi::kOAccMode | abi::kSettableFlags))));
+}
+
 Result<Ref<OpenFile>> open_host_stream(std::uint32_t handle) {
   const host_abi::HostStat stat = TRY(host::stream_stat(handle));
   const bool terminal = (stat.flags & 1) != 0;

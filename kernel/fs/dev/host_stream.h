@@ -25,6 +25,7 @@ class HostStream final : public OpenFile, private host::Watch {
   Result<Attributes> attributes() override;
   std::size_t describe(std::span<char> into) override;
   Result<> sync(bool data_only) override;
+  Result<Ref<OpenFile>> reopen(std::uint32_t flags) override;
   bool is_terminal() const { return is_terminal_; }
 
  private:

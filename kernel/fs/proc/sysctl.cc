@@ -1,0 +1,213 @@
+// /proc/sys: settings that programs read, and the few that they may write.
+#include <array>
+
+#include "abi/fs.h"
+#include "kernel/crypto/random.h"
+#include "kernel/fs/proc/procfs.h"
+#include "kernel/task/uts.h"
+
+namespace kernel {
+namespace {
+
+using Uuid = std::array<std::uint8_t, 16>;
+
+Uuid make_uuid() {
+  Uuid uuid{};
+  random_bytes(std::as_writable_bytes(std::span(uuid)));
+  uuid[6] = static_cast<std::uint8_t>((uuid[6] & 0x0f) | 0x40);  // version 4 (RFC 4122)
+  uuid[8] = static_cast<std::uint8_t>((uuid[8] & 0x3f) | 0x80);
+  return uuid;
+}
+
+void put_uuid(const Uuid& uuid, Text& out) {
+  for (std::size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) out << '-';
+    out.hex(uuid[i], 2);
+  }
+  out << '\n';
+}
+
+struct BootId {
+  SpinLock<LockRank::process> lock;
+  Uuid value GUARDED_BY(lock){};
+  bool made GUARDED_BY(lock) = false;
+};
+constinit BootId boot_id;  // NOLINT: drawn once per run
+
+Result<> show_boot_id(Text& out, std::uint32_t) {
+  Uuid uuid = make_uuid();
+  {
+    const LockGuard guard(boot_id.lock);
+    if (!boot_id.made) boot_id.value = uuid;
+    boot_id.made = true;
+    uuid = boot_id.value;
+  }
+  put_uuid(uuid, out);
+  return {};
+}
+
+Result<> show_uuid(Text& out, std::uint32_t) {
+  put_uuid(make_uuid(), out);
+  return {};
+}
+
+Result<> show_threads_max(Text& out, std::uint32_t) {
+  out << kPidMax / 2 << '\n';
+  return {};
+}
+Result<> show_pid_max(Text& out, std::uint32_t) {
+  out << kPidMax << '\n';
+  return {};
+}
+Result<> show_cap_last(Text& out, std::uint32_t) {
+  out << abi::kCapLast << '\n';
+  return {};
+}
+Result<> show_file_nr(Text& out, std::uint32_t) {
+  out << "0\t0\t9223372036854775807\n";
+  return {};
+}
+std::string_view trimmed(std::span<const char> name LIFETIMEBOUND) {
+  const std::string_view all(name.data(), name.size());
+  return all.substr(0, all.find('\0'));
+}
+Result<> store_host(std::string_view text) {
+  if (!current_task().credentials().has(Capability::sys_admin)) return Errno::perm;
+  return set_node_name(text.substr(0, text.find('\n')));
+}
+Result<> store_domain(std::string_view text) {
+  if (!current_task().credentials().has(Capability::sys_admin)) return Errno::perm;
+  return set_domain_name(text.substr(0, text.find('\n')));
+}
+Result<> show_domain(Text& out, std::uint32_t) {
+  const abi::UtsName names = uts_name();
+  out << trimmed(names.domainname) << '\n';
+  return {};
+}
+Result<> show_host(Text& out, std::uint32_t) {
+  const abi::UtsName names = uts_name();
+  out << trimmed(names.nodename) << '\n';
+  return {};
+}
+Result<> show_release(Text& out, std::uint32_t) {
+  const abi::UtsName names = uts_name();
+  out << trimmed(names.release) << '\n';
+  return {};
+}
+Result<> show_system(Text& out, std::uint32_t) {
+  const abi::UtsName names = uts_name();
+  out << trimmed(names.sysname) << '\n';
+  return {};
+}
+Result<> show_version(Text& out, std::uint32_t) {
+  const abi::UtsName names = uts_name();
+  out << trimmed(names.version) << '\n';
+  return {};
+}
+
+// Settings of Linux's memory manager and sockets that have no effect here may not be written: EPERM says so.
+constexpr auto kTree = std::to_array<TreeEntry>({
+    {.path = "sys/kernel/pid_max", .show = show_pid_max},
+    {.path = "sys/kernel/threads-max", .show = show_threads_max},
+    {.path = "sys/kernel/ostype", .show = show_system},
+    {.path = "sys/kernel/osrelease", .show = show_release},
+    {.path = "sys/kernel/version", .show = show_version},
+    {.path = "sys/kernel/hostname", .show = show_host, .store = store_host},
+    {.path = "sys/kernel/domainname", .show = show_domain, .store = store_domain},
+    {.path = "sys/kernel/random/boot_id", .show = show_boot_id},
+    {.path = "sys/kernel/random/uuid", .show = show_uuid},
+    {.path = "sys/kernel/random/entropy_avail", .text = "256"},
+    {.path = "sys/kernel/random/poolsize", .text = "256"},
+    {.path = "sys/kernel/random/urandom_min_reseed_secs", .text = "60"},
+    {.path = "sys/kernel/random/write_wakeup_threshold", .text = "256"},
+    {.path = "sys/kernel/cap_last_cap", .show = show_cap_last},
+    {.path = "sys/kernel/core_pattern", .text = "core"},
+    {.path = "sys/kernel/core_uses_pid", .text = "0"},
+    {.path = "sys/kernel/shmmax", .text = "18446744073692774399"},
+    {.path = "sys/kernel/shmall", .text = "18446744073692774399"},
+    {.path = "sys/kernel/shmmni", .text = "4096"},
+    {.path = "sys/kernel/msgmax", .text = "8192"},
+    {.path = "sys/kernel/msgmnb", .text = "16384"},
+    {.path = "sys/kernel/msgmni", .text = "32000"},
+    {.path = "sys/kernel/sem", .text = "32000\t1024000000\t500\t32000"},
+    {.path = "sys/kernel/ngroups_max", .text = "65536"},
+    {.path = "sys/kernel/overflowuid", .text = "65534"},
+    {.path = "sys/kernel/overflowgid", .text = "65534"},
+    {.path = "sys/kernel/randomize_va_space", .text = "2"},
+    {.path = "sys/kernel/perf_event_paranoid", .text = "4"},
+    {.path = "sys/kernel/kptr_restrict", .text = "2"},
+    {.path = "sys/kernel/dmesg_restrict", .text = "1"},
+    {.path = "sys/kernel/yama/ptrace_scope", .text = "1"},
+    {.path = "sys/kernel/seccomp/actions_avail", .text = ""},
+    {.path = "sys/kernel/unprivileged_userns_clone", .text = "0"},
+    {.path = "sys/kernel/sched_child_runs_first", .text = "0"},
+    {.path = "sys/kernel/sched_rt_runtime_us", .text = "950000"},
+    {.path = "sys/kernel/sched_rt_period_us", .text = "1000000"},
+    {.path = "sys/kernel/tainted", .text = "0"},
+    {.path = "sys/kernel/panic", .text = "0"},
+    {.path = "sys/kernel/sysrq", .text = "0"},
+    {.path = "sys/kernel/numa_balancing", .text = "0"},
+    {.path = "sys/vm/overcommit_memory", .text = "1"},
+    {.path = "sys/vm/overcommit_ratio", .text = "50"},
+    {.path = "sys/vm/overcommit_kbytes", .text = "0"},
+    {.path = "sys/vm/max_map_count", .text = "65530"},
+    {.path = "sys/vm/mmap_min_addr", .text = "65536"},
+    {.path = "sys/vm/swappiness", .text = "0"},
+    {.path = "sys/vm/nr_hugepages", .text = "0"},
+    {.path = "sys/vm/hugetlb_shm_group", .text = "0"},
+    {.path = "sys/vm/legacy_va_layout", .text = "0"},
+    {.path = "sys/vm/zone_reclaim_mode", .text = "0"},
+    {.path = "sys/vm/vfs_cache_pressure", .text = "100"},
+    {.path = "sys/vm/dirty_ratio", .text = "20"},
+    {.path = "sys/vm/dirty_background_ratio", .text = "10"},
+    {.path = "sys/vm/drop_caches", .text = "0"},
+    {.path = "sys/vm/overcommit_hugepages", .text = "0"},
+    {.path = "sys/fs/file-max", .text = "9223372036854775807"},
+    {.path = "sys/fs/file-nr", .show = show_file_nr},
+    {.path = "sys/fs/nr_open", .text = "1048576"},
+    {.path = "sys/fs/pipe-max-size", .text = "1048576"},
+    {.path = "sys/fs/pipe-user-pages-soft", .text = "16384"},
+    {.path = "sys/fs/pipe-user-pages-hard", .text = "0"},
+    {.path = "sys/fs/aio-max-nr", .text = "65536"},
+    {.path = "sys/fs/aio-nr", .text = "0"},
+    {.path = "sys/fs/inotify/max_queued_events", .text = "16384"},
+    {.path = "sys/fs/inotify/max_user_instances", .text = "128"},
+    {.path = "sys/fs/inotify/max_user_watches", .text = "65536"},
+    {.path = "sys/fs/epoll/max_user_watches", .text = "1048576"},
+    {.path = "sys/fs/mqueue/msg_max", .text = "10"},
+    {.path = "sys/fs/mqueue/msgsize_max", .text = "8192"},
+    {.path = "sys/fs/mqueue/queues_max", .text = "256"},
+    {.path = "sys/fs/protected_hardlinks", .text = "0"},
+    {.path = "sys/fs/protected_symlinks", .text = "0"},
+    {.path = "sys/fs/suid_dumpable", .text = "0"},
+    {.path = "sys/net/core/somaxconn", .text = "4096"},
+    {.path = "sys/net/core/netdev_max_backlog", .text = "1000"},
+    {.path = "sys/net/core/rmem_default", .text = "212992"},
+    {.path = "sys/net/core/rmem_max", .text = "212992"},
+    {.path = "sys/net/core/wmem_default", .text = "212992"},
+    {.path = "sys/net/core/wmem_max", .text = "212992"},
+    {.path = "sys/net/unix/max_dgram_qlen", .text = "512"},
+    {.path = "sys/net/ipv4/ip_local_port_range", .text = "32768\t60999"},
+    {.path = "sys/net/ipv4/ip_local_reserved_ports", .text = ""},
+    {.path = "sys/net/ipv4/ip_unprivileged_port_start", .text = "1024"},
+    {.path = "sys/net/ipv4/ip_forward", .text = "0"},
+    {.path = "sys/net/ipv4/tcp_max_syn_backlog", .text = "512"},
+    {.path = "sys/net/ipv4/tcp_syncookies", .text = "1"},
+    {.path = "sys/net/ipv4/tcp_fin_timeout", .text = "60"},
+    {.path = "sys/net/ipv4/tcp_rmem", .text = "4096\t131072\t6291456"},
+    {.path = "sys/net/ipv4/tcp_wmem", .text = "4096\t16384\t4194304"},
+    {.path = "sys/net/ipv4/tcp_keepalive_time", .text = "7200"},
+    {.path = "sys/net/ipv4/tcp_keepalive_intvl", .text = "75"},
+    {.path = "sys/net/ipv4/tcp_keepalive_probes", .text = "9"},
+    {.path = "sys/net/ipv4/tcp_fastopen", .text = "0"},
+    {.path = "sys/net/ipv4/tcp_congestion_control", .text = "cubic"},
+    {.path = "sys/net/ipv6/conf/all/disable_ipv6", .text = "0"},
+    {.path = "sys/net/ipv6/bindv6only", .text = "0"},
+    {.path = "sys/user/max_user_namespaces", .text = "0"},
+});
+
+}  // namespace
+
+TreeTable proc_sysctl_tree() { return kTree; }
+
+}  // namespace kernel

@@ -1,0 +1,184 @@
+// Files of /proc that are about the machine.
+#include <array>
+
+#include "kernel/frame/heap.h"
+#include "kernel/fs/proc/procfs.h"
+#include "kernel/host/clock.h"
+#include "kernel/mm/pages.h"
+#include "kernel/task/scheduler.h"
+#include "kernel/task/uts.h"
+
+namespace kernel {
+
+Result<> show_cpuinfo(Text& out, std::uint32_t);  // cpuinfo.cc
+
+namespace {
+
+constexpr std::uint64_t kNsPerSec = 1'000'000'000, kNsPerTick = 10'000'000;
+
+std::string_view trimmed(std::span<const char> name LIFETIMEBOUND) {
+  const std::string_view all(name.data(), name.size());
+  return all.substr(0, all.find('\0'));
+}
+
+Result<> show_version(Text& out, std::uint32_t) {
+  const abi::UtsName names = uts_name();
+  out << trimmed(names.sysname) << " version " << trimmed(names.release) << " (occlum@occlum) (clang version " << __clang_major__ << '.'
+      << __clang_minor__ << ") " << trimmed(names.version) << '\n';
+  return {};
+}
+
+// CPU time of the programs that run now.
+std::uint64_t busy_ns() {
+  std::uint64_t total = 0;
+  auto processes = all_processes();
+  if (!processes.ok()) return 0;
+  const Vec<Ref<Process>> list = std::move(processes).release();
+  for (const Ref<Process>& process : list) {
+    const Usage usage = process->usage();
+    total += usage.user_ns + usage.system_ns;
+  }
+  return total;
+}
+
+std::uint64_t idle_ns() {
+  const std::uint64_t all = monotonic_now() * vcpu_count();
+  const std::uint64_t busy = busy_ns();
+  return all > busy ? all - busy : 0;
+}
+
+Result<> show_uptime(Text& out, std::uint32_t) {
+  const std::uint64_t up = boottime_now();
+  const std::uint64_t idle = idle_ns();
+  out << up / kNsPerSec << '.';
+  out.decimal(up % kNsPerSec / kNsPerTick, 2) << ' ' << idle / kNsPerSec << '.';
+  out.decimal(idle % kNsPerSec / kNsPerTick, 2) << '\n';
+  return {};
+}
+
+std::uint64_t last_pid() {
+  auto processes = all_processes();
+  if (!processes.ok()) return 0;
+  const Vec<Ref<Process>> list = std::move(processes).release();
+  return list.empty() ? 0 : static_cast<std::uint64_t>(list[list.size() - 1]->pid());
+}
+
+// The load is not averaged: what runs or waits to run now stands for it.
+Result<> show_loadavg(Text& out, std::uint32_t) {
+  const std::uint32_t runnable = scheduler().runnable() + 1;
+  for (int i = 0; i < 3; ++i) out << runnable - 1 << ".00 ";
+  out << runnable << '/' << task_count() << ' ' << last_pid() << '\n';
+  return {};
+}
+
+void memory_line(Text& out, std::string_view name, std::uint64_t bytes) {
+  out.left(name, 16).right(bytes / 1024, 8) << " kB\n";
+}
+
+// Programs' memory and the kernel's together.
+struct Memory {
+  std::uint64_t total, free, user, kernel;
+};
+Memory memory_now() {
+  const frame::HeapUsage heap = frame::heap_usage();
+  const std::uint64_t limit = mm::page_map().limit() * kPageSize;
+  const std::uint64_t user = mm::page_map().committed() * kPageSize;
+  return {.total = limit + heap.limit, .free = (limit > user ? limit - user : 0) + (heap.limit - heap.used), .user = user, .kernel = heap.used};
+}
+
+Result<> show_meminfo(Text& out, std::uint32_t) {
+  const Memory memory = memory_now();
+  memory_line(out, "MemTotal:", memory.total);
+  memory_line(out, "MemFree:", memory.free);
+  memory_line(out, "MemAvailable:", memory.free);
+  for (const std::string_view name : {"Buffers:", "Cached:", "SwapCached:"}) memory_line(out, name, 0);
+  memory_line(out, "Active:", memory.user);
+  memory_line(out, "Inactive:", 0);
+  memory_line(out, "Active(anon):", memory.user);
+  for (const std::string_view name : {"Inactive(anon):", "Active(file):", "Inactive(file):", "Unevictable:", "Mlocked:", "SwapTotal:", "SwapFree:",
+                                      "Dirty:", "Writeback:"})
+    memory_line(out, name, 0);
+  memory_line(out, "AnonPages:", memory.user);
+  for (const std::string_view name : {"Mapped:", "Shmem:", "KReclaimable:"}) memory_line(out, name, 0);
+  memory_line(out, "Slab:", memory.kernel);
+  memory_line(out, "SReclaimable:", 0);
+  memory_line(out, "SUnreclaim:", memory.kernel);
+  for (const std::string_view name : {"KernelStack:", "PageTables:", "NFS_Unstable:", "Bounce:", "WritebackTmp:"}) memory_line(out, name, 0);
+  memory_line(out, "CommitLimit:", memory.total);
+  memory_line(out, "Committed_AS:", memory.user);
+  memory_line(out, "VmallocTotal:", 0);
+  memory_line(out, "VmallocUsed:", 0);
+  memory_line(out, "AnonHugePages:", 0);
+  out << "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n";
+  memory_line(out, "Hugepagesize:", 2 << 20);
+  memory_line(out, "Hugetlb:", 0);
+  return {};
+}
+
+Result<> show_stat(Text& out, std::uint32_t) {
+  const std::uint64_t busy = busy_ns() / kNsPerTick, idle = idle_ns() / kNsPerTick;
+  const std::uint32_t cpus = vcpu_count();
+  out << "cpu  " << busy << " 0 0 " << idle << " 0 0 0 0 0 0\n";
+  for (std::uint32_t cpu = 0; cpu < cpus; ++cpu) out << "cpu" << cpu << ' ' << busy / cpus << " 0 0 " << idle / cpus << " 0 0 0 0 0 0\n";
+  const std::uint64_t now = realtime_now(), up = boottime_now();
+  out << "intr 0\nctxt " << scheduler().switches() << "\nbtime " << (now > up ? now - up : 0) / kNsPerSec << "\nprocesses " << last_pid()
+      << "\nprocs_running " << scheduler().runnable() + 1 << "\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n";
+  return {};
+}
+
+Result<> show_vmstat(Text& out, std::uint32_t) {
+  const Memory memory = memory_now();
+  out << "nr_free_pages " << memory.free / kPageSize << "\nnr_anon_pages " << memory.user / kPageSize
+      << "\nnr_mapped 0\nnr_file_pages 0\nnr_dirty 0\nnr_writeback 0\nnr_shmem 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n"
+         "oom_kill 0\n";
+  return {};
+}
+
+Result<> show_interrupts(Text& out, std::uint32_t) {
+  out.spaces(11);
+  for (std::uint32_t cpu = 0; cpu < vcpu_count(); ++cpu) {
+    out << "CPU" << cpu;
+    out.spaces(cpu < 10 ? 7 : 6);
+  }
+  out << '\n';
+  return {};
+}
+
+Result<> show_nothing(Text&, std::uint32_t) { return {}; }
+
+constexpr auto kTree = std::to_array<TreeEntry>({
+    {.path = "cpuinfo", .show = show_cpuinfo},
+    {.path = "meminfo", .show = show_meminfo},
+    {.path = "stat", .show = show_stat},
+    {.path = "uptime", .show = show_uptime},
+    {.path = "loadavg", .show = show_loadavg},
+    {.path = "version", .show = show_version},
+    {.path = "vmstat", .show = show_vmstat},
+    {.path = "interrupts", .show = show_interrupts},
+    {.path = "softirqs", .show = show_interrupts},
+    {.path = "filesystems", .text = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\nnodev\tramfs\nnodev\tdevpts\nnodev\toverlay\n\terofs"},
+    {.path = "swaps", .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"},
+    {.path = "devices", .text = "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:"},
+    {.path = "misc", .show = show_nothing},
+    {.path = "modules", .show = show_nothing},
+    {.path = "partitions", .text = "major minor  #blocks  name\n"},
+    {.path = "diskstats", .show = show_nothing},
+    {.path = "cmdline", .text = "occlum"},
+    {.path = "cgroups", .text = "#subsys_name\thierarchy\tnum_cgroups\tenabled"},
+    {.path = "consoles", .text = "tty0                 -WU (EC  p  )    4:1"},
+    {.path = "execdomains", .text = "0-0\tLinux           \t[kernel]"},
+    {.path = "locks", .show = show_nothing},
+    {.path = "key-users", .show = show_nothing},
+    {.path = "keys", .show = show_nothing},
+    {.path = "bus", .type = FileType::directory},
+    {.path = "driver", .type = FileType::directory},
+    {.path = "fs", .type = FileType::directory},
+    {.path = "irq", .type = FileType::directory},
+    {.path = "tty/drivers", .show = show_nothing},
+});
+
+}  // namespace
+
+TreeTable proc_system_tree() { return kTree; }
+
+}  // namespace kernel
