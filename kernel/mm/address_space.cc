@@ -5,6 +5,7 @@
 
 #include "kernel/base/checked.h"
 #include "kernel/base/hash_map.h"
+#include "kernel/mm/image_cache.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/patch.h"
 #include "kernel/mm/range_walk.h"
@@ -24,6 +25,7 @@ bool can_merge(const Area& low, const Area& high) {
   if (low.end != high.begin || low.kind != high.kind || low.prot != high.prot || low.max_prot != high.max_prot) return false;
   if (low.kind != AreaKind::anonymous && low.kind != AreaKind::file) return false;
   if (low.grows_down || high.grows_down || low.locked != high.locked || low.is_break != high.is_break) return false;
+  if (!(low.image == high.image) || low.zero_filled != high.zero_filled) return false;
   if (low.dont_fork != high.dont_fork || low.wipe_on_fork != high.wipe_on_fork || !(low.label == high.label)) return false;
   if (low.kind == AreaKind::anonymous) return true;
   return low.file == high.file && low.patches == high.patches && low.was_writable == high.was_writable && low.offset + low.size() == high.offset;
@@ -34,6 +36,9 @@ bool can_merge(const Area& low, const Area& high) {
 std::uint64_t FutexKey::hash() const { return hash_combine(owner, where); }
 
 FileBacking::~FileBacking() = default;
+
+Area::Area() = default;
+Area::~Area() = default;
 
 Result<Ref<MapLabel>> MapLabel::make(std::string_view text) {
   String copy = TRY(String::from(text));
@@ -50,6 +55,8 @@ Result<Own<Area>> clone_area(const Area& area) {
   copy->grows_down = area.grows_down;
   copy->locked = area.locked;
   copy->was_writable = area.was_writable;
+  copy->zero_filled = area.zero_filled;
+  copy->image = area.image;
   copy->is_break = area.is_break;
   copy->dont_fork = area.dont_fork;
   copy->wipe_on_fork = area.wipe_on_fork;
@@ -81,6 +88,7 @@ AddressSpace::~AddressSpace() {
   DeadAreas dead;
   const LockGuard guard(lock_);
   ending_ = true;
+  free_with_reserve_locked();
   // Splitting is not needed for the whole range, so that nothing of this can fail.
   while (Area* area = areas_.first()) {
     // Stubs go with the last area of their code.
@@ -88,7 +96,7 @@ AddressSpace::~AddressSpace() {
       area = AreaTree::next(*area);
       while (area->kind == AreaKind::stub && area->patches->areas != 0) area = AreaTree::next(*area);
     }
-    release_area_locked(*area, false, dead);
+    if (!area->image || !keep_image_locked(*area)) release_area_locked(*area, false, dead);
   }
 }
 

@@ -38,6 +38,7 @@ struct MapRequest {
   bool populate = false;  // MAP_POPULATE, or MAP_LOCKED
   bool locked = false;
   bool low = false;  // MAP_32BIT: in the second GiB
+  bool image = false;  // the addresses of a whole program image (MAP_DENYWRITE, the kernel's loader): may be taken from the image cache
   std::uint32_t max_prot = kProtRead | kProtWrite | kProtExec;  // what mprotect may give later (shared mapping of a read-only descriptor)
   RefPtr<FileBacking> file;  // null = anonymous
   std::uint64_t offset = 0;  // in the file, page aligned
@@ -163,6 +164,13 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   Result<> unmap_locked(std::uint64_t begin, std::uint64_t end, bool keep_range, DeadAreas& dead) REQUIRES(lock_);
   void release_area_locked(Area& area, bool keep_range, DeadAreas& dead) REQUIRES(lock_);
   Result<> add_stubs_locked(Area& area) REQUIRES(lock_);
+  // image.cc
+  Result<bool> map_cached_image(const MapRequest& request, std::uint64_t size, std::uint64_t& begin) EXCLUDES(lock_);
+  void adopt_image_locked(MappedImage& image, const MapRequest& request) REQUIRES(lock_);
+  bool keep_image_locked(Area& first) REQUIRES(lock_);
+  void free_with_reserve_locked() REQUIRES(lock_);
+  RefPtr<MappedImage> image_around_locked(const MapRequest& request, std::uint64_t size) const REQUIRES(lock_);
+  Result<bool> retain_locked(const MapRequest& request, std::uint64_t size) REQUIRES(lock_);
   void drop_stubs_locked(PatchSet& patches, DeadAreas& dead) REQUIRES(lock_);
   Result<> insert_reserve_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_);
   // Commits what is accessible in the range. `always`: also where a fault could do it later.

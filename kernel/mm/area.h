@@ -14,6 +14,7 @@
 
 namespace kernel {
 
+class MappedImage;
 class PatchSet;
 class SharedWindow;
 
@@ -78,6 +79,8 @@ enum class AreaKind : std::uint8_t {
 };
 
 struct Area : TreeNode<Area> {
+  Area();  // out of line: what it refers to is incomplete here
+  ~Area();
   std::uint64_t begin = 0, end = 0;
   std::uint32_t prot = 0;
   std::uint32_t max_prot = kProtAll;
@@ -85,6 +88,7 @@ struct Area : TreeNode<Area> {
   bool grows_down = false;
   bool locked = false;
   bool was_writable = false;  // its pages may differ from the file's
+  bool zero_filled = false;   // a part of a reused image that was anonymous: its present pages are zero
   bool is_break = false;
   bool dont_fork = false, wipe_on_fork = false;  // MADV_DONTFORK, MADV_WIPEONFORK
   std::uint16_t fault_pages = 0;   // size of the next fault-around of anonymous memory
@@ -95,7 +99,8 @@ struct Area : TreeNode<Area> {
   RefPtr<SpecialPages> special;    // special
   RefPtr<PatchSet> patches;        // file areas that were executable, and stub areas
   RefPtr<MapLabel> label;
-  Area* next_dead = nullptr;  // DeadAreas
+  RefPtr<MappedImage> image;       // which program image it is a part of
+  Area* next_dead = nullptr;       // DeadAreas, MappedImage
 
   std::uint64_t size() const { return end - begin; }
   std::uint64_t offset_of(std::uint64_t address) const { return offset + (address - begin); }

@@ -4,6 +4,7 @@
 #include "kernel/base/checked.h"
 #include "kernel/frame/pages.h"
 #include "kernel/mm/address_space.h"
+#include "kernel/mm/image_cache.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/patch.h"
 #include "kernel/mm/range_walk.h"
@@ -130,6 +131,8 @@ Result<std::uint64_t> AddressSpace::map(const MapRequest& asked) {
       window = TRY(SharedWindow::make_anonymous(size, exact));
   }
   std::uint64_t begin = 0;
+  const bool cached = TRY(map_cached_image(request, size, begin));
+  if (cached) return begin;
   bool locks = false;
   {
     DeadAreas dead;
@@ -151,8 +154,11 @@ Result<std::uint64_t> AddressSpace::map(const MapRequest& asked) {
 Result<std::uint64_t> AddressSpace::map_locked(const MapRequest& request, std::uint64_t size, const RefPtr<SharedWindow>& window,
                                                DeadAreas& dead) {
   TRY(check_limits_locked(size, request.prot, !request.shared, request.locked));
+  const bool retained = TRY(retain_locked(request, size));
+  if (retained) return request.address;
   Own<Area> area = TRY(make_own<Area>());
   bool dirty = false;
+  area->image = image_around_locked(request, size);
   if (window) {
     // The object says where; the process must have nothing there (not the same part of the object twice either).
     area->begin = window->base() + (request.file ? request.offset : 0);
@@ -178,6 +184,11 @@ Result<std::uint64_t> AddressSpace::map_locked(const MapRequest& request, std::u
   area->label = request.label;
   area->was_writable = (request.prot & kProtWrite) != 0;
   if (window) window->areas.fetch_add(1, std::memory_order_relaxed);
+  if (request.image && area->kind == AreaKind::file && request.file->is_immutable() && !area->image && mm::page_map().has_edmm()) {
+    // Without memory for it the image is not kept later; nothing else.
+    if (auto image = make_ref<MappedImage>(request.file.as_ref(), request.offset, area->begin, size); image.ok())
+      area->image = std::move(image).release();
+  }
   if (dirty) mm::page_map().zero(area->begin, area->end);
   const std::uint64_t begin = area->begin;
   Area& added = *area.leak();
@@ -322,9 +333,10 @@ Result<> AddressSpace::start_break() {
   KASSERT(break_begin_ == 0);
   std::uint64_t size = std::max(round_down(std::min(kBreakReserve, mm::window_size() / 128), kPageSize), 16 * kPageSize);
   while (true) {
-    const auto taken = mm::take_range(size, kPageSize, id_, false);
+    const auto taken = mm::take_range(size, kPageSize, id_, true);
     if (taken.ok()) {
       const std::uint64_t begin = auto(taken).release().begin;
+      if (auto(taken).release().dirty) mm::page_map().zero(begin, begin + size);
       if (const auto inserted = insert_reserve_locked(begin, begin + size); !inserted.ok()) {
         mm::give_range(begin, size, id_, false);
         return inserted.error();
@@ -409,7 +421,9 @@ Result<std::uint64_t> AddressSpace::map_stack(std::uint64_t size, RefPtr<MapLabe
     // Where faults are impossible the whole stack is committed at once, and the addresses cost memory.
     std::uint64_t room = size + kStackGuard;
     if (mm::page_map().has_edmm()) room = std::max(room, std::min<std::uint64_t>(round_up(limits_.stack, kPageSize), mm::window_size() / 256) + kStackGuard);
-    const std::uint64_t place = TRY(mm::take_range(room, kPageSize, id_, false)).begin;
+    const mm::TakenRange taken = TRY(mm::take_range(room, kPageSize, id_, true));
+    const std::uint64_t place = taken.begin;
+    if (taken.dirty) mm::page_map().zero(place, place + room);
     end = place + room;
     begin = end - size;
     if (const auto inserted = insert_reserve_locked(place, begin); !inserted.ok()) {

@@ -6,6 +6,7 @@
 #include "kernel/base/checked.h"
 #include "kernel/base/list.h"
 #include "kernel/frame/pages.h"
+#include "kernel/mm/image_cache.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/ranges.h"
 #include "kernel/sync/lock.h"
@@ -126,7 +127,8 @@ CachedRange* pull_entry(std::uint64_t begin, std::uint64_t end) {
 
 bool evict(std::uint64_t begin = 0, std::uint64_t end = 0) {
   CachedRange* entry = pull_entry(begin, end);
-  if (entry == nullptr) return false;
+  // Program images are worth more than empty pages.
+  if (entry == nullptr) return evict_image(begin, end);
   return_range(entry->begin, entry->end);
   free_entry(*entry);
   return true;
@@ -210,7 +212,7 @@ Result<> initialise(const MemoryConfig& config) {
 
 SystemMemory system_memory() {
   const PageMap& pages = page_map();
-  return {.limit = pages.limit() << kPageShift, .committed = pages.committed() << kPageShift, .cached = cached_pages() << kPageShift};
+  return {.limit = pages.limit() << kPageShift, .committed = pages.committed() << kPageShift, .cached = (cached_pages() + image_pages()) << kPageShift};
 }
 
 bool idle_work() { return false; }
@@ -268,16 +270,20 @@ void give_range(std::uint64_t begin, std::uint64_t size, std::uint64_t owner, bo
     return_range(begin, begin + size);
     return;
   }
-  while (cache_is_too_large())
-    if (!evict()) return;
+  while (cache_is_too_large()) {
+    CachedRange* oldest = pull_entry(0, 0);
+    if (oldest == nullptr) return;
+    return_range(oldest->begin, oldest->end);
+    free_entry(*oldest);
+  }
 }
 
 bool reclaim_cached_pages(std::uint64_t pages) {
-  const std::uint64_t before = cached_pages();
+  const std::uint64_t before = page_map().committed();
   bool any = false;
   while (evict()) {
     any = true;
-    if (before - std::min(before, cached_pages()) >= pages) break;
+    if (before - std::min(before, page_map().committed()) >= pages) break;
   }
   return any;
 }

@@ -81,6 +81,7 @@ Result<std::uint64_t> sys_mmap(Task& task, std::uint64_t address, std::uint64_t 
     request.placement = Placement::fixed;
   if ((flags & kMapAnonymous) == 0) {
     request.offset = offset;
+    request.image = (flags & kMapDenyWrite) != 0;  // how ld.so maps a library
     TRY(add_file(task, fd, request));
   } else if ((flags & kMapHugeTlb) != 0) {
     return Errno::nomem;  // no huge pages are set aside, as on a machine with nr_hugepages = 0

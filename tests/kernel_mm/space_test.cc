@@ -3,6 +3,7 @@
 #include <random>
 #include <thread>
 
+#include "kernel/mm/image_cache.h"
 #include "kernel/mm/user_memory.h"
 #include "tests/kernel_mm/space_helpers.h"
 
@@ -212,6 +213,106 @@ TEST_F(Space, TruncationReachesSharedMappings) {
   kernel::truncate_window(*file, file->bytes.size());
   EXPECT_EQ(load(*space, at + 4 * kPage), -ENXIO);
   EXPECT_EQ(load(*space, at + 2 * kPage + 200), 0);
+}
+
+// How the loader maps a program: the whole image, then its segments over it.
+struct Program {
+  Ref<TestFile> file;
+  std::uint64_t base = 0;
+};
+void map_program(AddressSpace& space, Program& program) {
+  MapRequest request;
+  request.size = 12 * kPage;
+  request.prot = kNone;
+  request.file = Ref<FileBacking>(program.file);
+  request.image = true;
+  program.base = space.map(request).value_or(0);
+  ASSERT_NE(program.base, 0U);
+  const auto part = [&](std::uint64_t at, std::uint64_t pages, std::uint32_t prot, bool from_file, std::uint64_t offset) {
+    MapRequest segment;
+    segment.address = program.base + at * kPage;
+    segment.size = pages * kPage;
+    segment.prot = prot;
+    segment.placement = Placement::fixed;
+    if (from_file) segment.file = Ref<FileBacking>(program.file);
+    segment.offset = offset * kPage;
+    ASSERT_TRUE(space.map(segment).ok());
+  };
+  part(0, 2, kR, true, 0);
+  part(2, 4, kRX, true, 2);
+  part(6, 2, kRW, true, 6);
+  part(8, 4, kRW, false, 0);
+}
+
+TEST_F(Space, ImagesAreReusedAndRestored) {
+  Program program{.file = make_file(9 * kPage, 60)};
+  program.file->immutable = true;
+  std::uint64_t first_base = 0;
+  int reads = 0;
+  for (int round = 0; round < 4; ++round) {
+    const Ref<AddressSpace> space = make_space();
+    map_program(*space, program);
+    if (round == 0) first_base = program.base;
+    if (round < 3) EXPECT_EQ(program.base, first_base);
+    const std::uint64_t at = program.base;
+    EXPECT_EQ(load(*space, at + 5), program.file->bytes[5]);
+    EXPECT_EQ(user_access(*space, at + 3 * kPage, Access::execute), Errno{});
+    EXPECT_EQ(user_byte(at + 3 * kPage + 1), program.file->bytes[3 * kPage + 1]);
+    EXPECT_EQ(store(*space, at + 3 * kPage, 1), -EFAULT);
+    EXPECT_EQ(load(*space, at + 6 * kPage), program.file->bytes[6 * kPage]);
+    EXPECT_EQ(load(*space, at + 7 * kPage + 9), program.file->bytes[7 * kPage + 9]);
+    EXPECT_EQ(load(*space, at + 9 * kPage), 0);
+    EXPECT_EQ(store(*space, at + 6 * kPage, 200), 0);
+    EXPECT_EQ(store(*space, at + 7 * kPage + 9, 201), 0);
+    EXPECT_EQ(store(*space, at + 9 * kPage, 202), 0);
+    ASSERT_TRUE(space->protect(at + 6 * kPage, kPage, kR).ok());  // as RELRO
+    EXPECT_EQ(store(*space, at + 6 * kPage, 203), -EFAULT);
+    // Text is read once; the two written pages are read again each time.
+    if (round == 1) reads = program.file->reads;
+    if (round == 2) EXPECT_EQ(program.file->reads - reads, 2);
+    if (round == 2) kernel::mm::reclaim_cached_pages(~std::uint64_t{0});  // not while it is in use
+    EXPECT_EQ(space->usage().virtual_size, 12 * kPage);
+  }
+  // An incomplete image is not kept.
+  {
+    const Ref<AddressSpace> space = make_space();
+    map_program(*space, program);
+    ASSERT_TRUE(space->unmap(program.base, kPage).ok());
+  }
+  EXPECT_EQ(kernel::mm::take_range(kPage, kPage, 0, false).ok(), true);
+}
+
+TEST_F(Space, TwoProcessesHaveTheirOwnCopies) {
+  Program one{.file = make_file(9 * kPage, 61)};
+  one.file->immutable = true;
+  Program two = one;
+  const Ref<AddressSpace> first = make_space();
+  const Ref<AddressSpace> second = make_space();
+  map_program(*first, one);
+  map_program(*second, two);
+  EXPECT_NE(one.base, two.base);
+  EXPECT_EQ(store(*first, one.base + 6 * kPage, 1), 0);
+  EXPECT_EQ(load(*second, two.base + 6 * kPage), two.file->bytes[6 * kPage]);
+}
+
+TEST_F(Space, StackAndBreakOfTheNextProcessCostNothing) {
+  const auto live = [] {
+    const Ref<AddressSpace> space = make_space();
+    space->set_limits({});
+    ASSERT_TRUE(space->start_break().ok());
+    const std::uint64_t brk = space->current_break();
+    ASSERT_EQ(space->set_break(brk + 4 * kPage), brk + 4 * kPage);
+    const std::uint64_t top = space->map_stack(4 * kPage, nullptr).value_or(0);
+    EXPECT_EQ(load(*space, top - 8), 0);
+    EXPECT_EQ(load(*space, brk), 0);
+    EXPECT_EQ(store(*space, top - 8, 1), 0);
+    EXPECT_EQ(store(*space, top - 30 * kPage, 1), 0);
+    EXPECT_EQ(store(*space, brk, 1), 0);
+  };
+  live();
+  const std::uint64_t calls = host_calls;
+  for (int i = 0; i < 5; ++i) live();
+  EXPECT_EQ(host_calls, calls);
 }
 
 TEST_F(Space, FutexKeys) {
