@@ -8,11 +8,19 @@ LAUNCHER = $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -D
 all: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS)
 
-$(BUILD)/build.ninja:
+$(BUILD)/build.ninja: ; @$(MAKE) --no-print-directory configure
+
+# Again when packages were installed meanwhile: what was not found is looked for once more.
+configure:
 	@cmake -G Ninja -S . -B $(BUILD) $(LAUNCHER) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CMAKE_FLAGS)
+
+# What `occlum` needs to run, without the tests.
+product: $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS) --target occlum occlum-kernel.elf
 
 help:
 	@echo 'make               build everything into $(BUILD)/'
+	@echo 'make product       the occlum command and the kernel alone, without the tests'
 	@echo 'make test          all tests in their short form (what CI runs)'
 	@echo 'make test-long     all tests in their long form (hours), then the unit tests with sanitizers'
 	@echo 'make check         the style checks and clang-tidy'
@@ -38,7 +46,7 @@ test-sanitize:
 check: all
 	@tools/check.sh $(BUILD)
 
-bench: all
+bench: product
 	@benchmarks/bench.sh $(BUILD)
 
 SECONDS ?= 60
@@ -57,4 +65,4 @@ install: all
 clean:
 	@rm -rf $(BUILD)
 
-.PHONY: all help test test-long test-sanitize check bench fuzz docs format install clean
+.PHONY: all product configure help test test-long test-sanitize check bench fuzz docs format install clean

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname -- "$0")"
 top=$(pwd)
 tools/install-packages.sh build demo
-make all
+make product
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/occlum-demo.XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -4,5 +4,5 @@
 set -eu
 cd "$(dirname -- "$0")"
 tools/install-packages.sh build test
-make all
+make configure all
 exec ctest --test-dir "${BUILD:-build}" -j 2 --output-on-failure --no-tests=error -LE long "$@" </dev/null
