@@ -97,12 +97,16 @@ void sync_pages_locked(State& state, u64 start, u64 end) {
 
 void sync_run_locked(State& state, u64 address) {
   const u32 wanted = entry_wanted_pte(state.entry(address).load(std::memory_order_acquire));
+  const auto belongs = [&](u64 page) {
+    const Entry entry = state.entry(page).load(std::memory_order_relaxed);
+    return entry_wanted_pte(entry) == wanted && entry_pte(entry) != wanted;
+  };
   u64 start = address;
   u64 end = address + kPage;
   const u64 lowest = std::max(state.reserved_start, address > kMaxSyncRun * kPage ? address - kMaxSyncRun * kPage : 0);
   const u64 highest = std::min(state.base + state.size, address + kMaxSyncRun * kPage);
-  while (start > lowest && entry_wanted_pte(state.entry(start - kPage).load(std::memory_order_relaxed)) == wanted) start -= kPage;
-  while (end < highest && entry_wanted_pte(state.entry(end).load(std::memory_order_relaxed)) == wanted) end += kPage;
+  while (start > lowest && belongs(start - kPage)) start -= kPage;
+  while (end < highest && belongs(end)) end += kPage;
   sync_pages_locked(state, start, end);
 }
 

@@ -134,7 +134,8 @@ void unregister_state(State* state);
 // ---- Host page tables (pagetable.cc). All need State::pte; page-aligned addresses, [start, end).
 // Brings the page tables of the range to what the EPCM allows.
 void sync_pages_locked(State& state, u64 start, u64 end);
-// sync_pages_locked() of the run of pages around `address` that want the same as its page (at most kMaxSyncRun to each side).
+// sync_pages_locked() of the run of pages around `address` that want the same as its page and do not have it yet (at most kMaxSyncRun
+// to each side).
 void sync_run_locked(State& state, u64 address);
 inline constexpr u64 kMaxSyncRun = 4096;
 // True if the EPCM allows an access with the error code's W/I bits and the page tables are now up to date: try again.

@@ -27,6 +27,19 @@ void measure(emulator::Mode mode) {
     best = std::min(best, (now_ns() - start) / (rounds / 5));
   }
   std::printf("%s: EENTER + EEXIT %.0f ns\n", name, best);
+  double faults = 1e12;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    constexpr int kRounds = 2000;
+    const double start = now_ns();
+    for (int i = 0; i < kRounds; ++i) {
+      command.op = OP_UD2;
+      enclave.enter(command);
+      enclave.handle(2);
+      enclave.resume();
+    }
+    faults = std::min(faults, (now_ns() - start) / kRounds);
+  }
+  std::printf("%s: exception: EENTER, AEX, EENTER, EEXIT, ERESUME, EEXIT %.0f ns\n", name, faults);
   constexpr u64 kPages = 4096;
   const auto loop = [&](u64 leaf, u64 rdx, u64 flags) {
     enclave.put_secinfo(flags);
