@@ -18,6 +18,7 @@
 #include "kernel/syscall/stat.h"
 #include "kernel/syscall/thread.h"
 #include "kernel/syscall/time.h"
+#include "kernel/syscall/timerfd.h"
 
 namespace kernel {
 namespace {
@@ -254,7 +255,12 @@ consteval Table make_table() {
   entry(270, "pselect6", sys_pselect6);
   entry(271, "ppoll", sys_ppoll);
   entry(281, "epoll_pwait", sys_epoll_pwait);
+  entry(282, "signalfd", sys_signalfd);
+  entry(283, "timerfd_create", sys_timerfd_create);
   entry(284, "eventfd", sys_eventfd);
+  entry(286, "timerfd_settime", sys_timerfd_settime);
+  entry(287, "timerfd_gettime", sys_timerfd_gettime);
+  entry(289, "signalfd4", sys_signalfd4);
   entry(290, "eventfd2", sys_eventfd2);
   entry(291, "epoll_create1", sys_epoll_create1);
   entry(293, "pipe2", sys_pipe2);

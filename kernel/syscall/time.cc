@@ -6,6 +6,7 @@
 
 #include "kernel/host/clock.h"
 #include "kernel/task/posix_timers.h"
+#include "kernel/vfs/timerfd.h"
 
 namespace kernel {
 
@@ -62,6 +63,7 @@ namespace {
 Result<> set_realtime(Task& task, std::uint64_t ns) {
   if (!task.credentials().has(Capability::sys_time)) return Errno::perm;
   adjust_realtime(static_cast<std::int64_t>(ns - realtime_now()));
+  realtime_was_set();
   return {};
 }
 }  // namespace

@@ -29,6 +29,9 @@ inline constexpr std::uint32_t kPollIn = 1, kPollPri = 2, kPollOut = 4, kPollErr
                                kPollRdBand = 128, kPollWrNorm = 256, kPollWrBand = 512, kPollRdHup = 0x2000;
 inline constexpr std::uint32_t kPollReadable = kPollIn | kPollRdNorm, kPollWritable = kPollOut | kPollWrNorm;
 
+// What a call that works on one kind of file only asks (timerfd_settime, bind, splice); the object is then of the class named.
+enum class FileKind : std::uint8_t { other, pipe /* PipeEnd */, timer /* TimerFd */, signal /* SignalFd */, inotify /* Inotify */, socket /* Socket */ };
+
 struct CloseObserverTag;
 // Told when a file is closed for good (epoll drops its entry). The file's list holds a reference.
 class CloseObserver : public RefCounted<CloseObserver>, public ListNode<CloseObserverTag> {
@@ -84,6 +87,7 @@ class OpenFile : public RefCounted<OpenFile> {
   virtual Result<Ref<OpenFile>> reopen(std::uint32_t flags);
   // True for pipes, sockets, terminals: no position, short reads are normal.
   virtual bool is_stream() const { return !inode_ || !inode_->is_regular(); }
+  virtual FileKind kind() const { return FileKind::other; }
   // The epoll instance that this file is, or nullptr.
   virtual Epoll* as_epoll() { return nullptr; }
 

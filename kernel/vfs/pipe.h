@@ -80,6 +80,7 @@ class PipeEnd final : public OpenFile {
   Result<std::uint32_t> pipe_size() override { return pipe_->size(); }
   Result<std::uint32_t> set_pipe_size(std::uint32_t size) override { return pipe_->resize(size); }
   bool is_stream() const override { return true; }
+  FileKind kind() const override { return FileKind::pipe; }
   Pipe& pipe() { return *pipe_; }
 
  private:
