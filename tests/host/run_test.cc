@@ -30,6 +30,11 @@ class RunTest : public testing::Test {
     write_enclave("build/enclave.bin", true, {});
     std::ofstream(folder() / "build/image.bin") << std::string(8192, 'I');
   }
+  void SetUp() override {
+#if __has_feature(address_sanitizer)
+    GTEST_SKIP() << "the sanitizer's shadow lies in the enclave's range";
+#endif
+  }
   static void TearDownTestSuite() { fs::remove_all(folder()); }
   static fs::path& folder() {
     static fs::path path;
