@@ -23,6 +23,89 @@ constexpr std::uint64_t kDefaultElrange = kTb;
 constexpr std::uint64_t kEdmmUserMax = 16 * kGb;  // upstream's limits with EDMM when the file names none
 constexpr std::uint64_t kEdmmHeapMax = kGb;
 
+constexpr std::string_view kTemplate = R"json({
+    "resource_limits": {
+        "kernel_space_heap_size": "32MB",
+        "kernel_space_stack_size": "1MB",
+        "user_space_size": "300MB",
+        "max_num_of_threads": 32
+    },
+    "process": {
+        "default_stack_size": "4MB",
+        "default_heap_size": "32MB",
+        "default_mmap_size": "100MB"
+    },
+    "entry_points": [
+        "/bin"
+    ],
+    "env": {
+        "default": [
+            "OCCLUM=yes"
+        ],
+        "untrusted": [
+            "EXAMPLE"
+        ]
+    },
+    "metadata": {
+        "product_id": 0,
+        "version_number": 0,
+        "debuggable": true,
+        "enable_kss": false,
+        "family_id": {
+            "high": "0x0",
+            "low": "0x0"
+        },
+        "ext_prod_id": {
+            "high": "0x0",
+            "low": "0x0"
+        }
+    },
+    "feature": {
+        "amx": 0,
+        "pkru": 0,
+        "io_uring": 0,
+        "enable_edmm": true,
+        "enable_posix_shm": false
+    },
+    "mount": [
+        {
+            "target": "/",
+            "type": "unionfs",
+            "options": {
+                "layers": [
+                    {
+                        "target": "/",
+                        "type": "sefs",
+                        "source": "./build/mount/__ROOT",
+                        "options": {
+                            "MAC": ""
+                        }
+                    },
+                    {
+                        "target": "/",
+                        "type": "sefs",
+                        "source": "./run/mount/__ROOT"
+                    }
+                ]
+            }
+        },
+        {
+            "target": "/host",
+            "type": "hostfs",
+            "source": "."
+        },
+        {
+            "target": "/proc",
+            "type": "procfs"
+        },
+        {
+            "target": "/dev",
+            "type": "devfs"
+        }
+    ]
+}
+)json";
+
 bool has_control_characters(std::string_view text) {
   return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
@@ -108,7 +191,7 @@ Metadata parse_metadata(const json& value, JsonErrors& errors, std::optional<std
   return metadata;
 }
 
-Features parse_features(const json& value, JsonErrors& errors) {
+Features parse_features(const json& value, JsonErrors& errors, std::vector<std::string>& warnings) {
   JsonObject object(value, "feature", errors);
   Features feature;
   feature.amx = static_cast<Use>(object.number("amx", Need::optional, 0, 2).value_or(0));
@@ -116,6 +199,8 @@ Features parse_features(const json& value, JsonErrors& errors) {
   feature.io_uring = static_cast<std::uint32_t>(object.number("io_uring", Need::optional, 0, 16).value_or(0));
   feature.enable_edmm = object.boolean("enable_edmm", Need::optional).value_or(false);
   feature.enable_posix_shm = object.boolean("enable_posix_shm", Need::optional).value_or(false);
+  if (feature.pkru != Use::off) warnings.push_back(fmt::format("{}: feature.pkru has no effect yet", errors.file()));
+  if (feature.io_uring != 0) warnings.push_back(fmt::format("{}: feature.io_uring has no effect here", errors.file()));
   object.finish();
   return feature;
 }
@@ -283,7 +368,7 @@ void parse_root(const json& value, JsonErrors& errors, OcclumConfig& config) {
   config.entry_points = parse_entry_points(root);
   if (const json* part = root.object("env", Need::required)) parse_env(*part, errors, config);
   if (const json* part = root.object("metadata", Need::required)) config.metadata = parse_metadata(*part, errors, old_pkru);
-  if (const json* part = root.object("feature", Need::optional)) config.feature = parse_features(*part, errors);
+  if (const json* part = root.object("feature", Need::optional)) config.feature = parse_features(*part, errors, config.warnings);
   if (old_pkru) {
     config.feature.pkru = static_cast<Use>(*old_pkru);
     config.warnings.push_back(fmt::format("{}: metadata.pkru is an old place: use feature.pkru", errors.file()));
@@ -328,89 +413,6 @@ Result<OcclumConfig> load_occlum_json(const std::filesystem::path& path) {
   return parse_occlum_json(text, path.filename().string());
 }
 
-std::string_view occlum_json_template() {
-  return R"json({
-    "resource_limits": {
-        "kernel_space_heap_size": "32MB",
-        "kernel_space_stack_size": "1MB",
-        "user_space_size": "300MB",
-        "max_num_of_threads": 32
-    },
-    "process": {
-        "default_stack_size": "4MB",
-        "default_heap_size": "32MB",
-        "default_mmap_size": "100MB"
-    },
-    "entry_points": [
-        "/bin"
-    ],
-    "env": {
-        "default": [
-            "OCCLUM=yes"
-        ],
-        "untrusted": [
-            "EXAMPLE"
-        ]
-    },
-    "metadata": {
-        "product_id": 0,
-        "version_number": 0,
-        "debuggable": true,
-        "enable_kss": false,
-        "family_id": {
-            "high": "0x0",
-            "low": "0x0"
-        },
-        "ext_prod_id": {
-            "high": "0x0",
-            "low": "0x0"
-        }
-    },
-    "feature": {
-        "amx": 0,
-        "pkru": 0,
-        "io_uring": 0,
-        "enable_edmm": true,
-        "enable_posix_shm": false
-    },
-    "mount": [
-        {
-            "target": "/",
-            "type": "unionfs",
-            "options": {
-                "layers": [
-                    {
-                        "target": "/",
-                        "type": "sefs",
-                        "source": "./build/mount/__ROOT",
-                        "options": {
-                            "MAC": ""
-                        }
-                    },
-                    {
-                        "target": "/",
-                        "type": "sefs",
-                        "source": "./run/mount/__ROOT"
-                    }
-                ]
-            }
-        },
-        {
-            "target": "/host",
-            "type": "hostfs",
-            "source": "."
-        },
-        {
-            "target": "/proc",
-            "type": "procfs"
-        },
-        {
-            "target": "/dev",
-            "type": "devfs"
-        }
-    ]
-}
-)json";
-}
+std::string_view occlum_json_template() { return kTemplate; }
 
 }  // namespace image

@@ -34,8 +34,9 @@ Result<std::vector<Program>> regular_files(const ErofsReader& image) {
 
 // Empty if the file is no program.
 Result<std::optional<FilePatches>> patch_file(const ErofsReader& image, const Program& program) {
+  const Bytes start = IMAGE_TRY(image.read_start(program.inode, sizeof(Elf64_Ehdr)));
+  if (!ElfFile::is_program(start)) return std::nullopt;
   const Bytes bytes = IMAGE_TRY(image.read(program.inode));
-  if (!ElfFile::is_program(bytes)) return std::nullopt;
   const Result<ElfFile> elf = ElfFile::parse(bytes);
   if (!elf) return std::nullopt;  // a damaged program does not run; the kernel says so when it is started
   Result<FilePatches> patches = patch_program(*elf);

@@ -190,6 +190,17 @@ TEST(OcclumJson, RandomChangesNeverCrash) {
   }
 }
 
+TEST(OcclumJson, KeysWithoutEffectAreWarnedOf) {
+  json value = good();
+  value["feature"]["pkru"] = 1;
+  value["feature"]["io_uring"] = 2;
+  value["metadata"]["pkru"] = 1;
+  value["resource_limits"]["marshal_buffer_size"] = "1MB";
+  const auto config = image::parse_occlum_json(value.dump(), "Occlum.json");
+  ASSERT_TRUE(config.has_value()) << config.error();
+  EXPECT_EQ(config->warnings.size(), 4U);
+}
+
 TEST(OcclumJson, LimitsFollowEdmm) {
   json value = good();
   auto config = image::parse_occlum_json(value.dump(), "f");
