@@ -130,6 +130,8 @@ Result<std::uint64_t> AddressSpace::map(const MapRequest& asked) {
     else
       window = TRY(SharedWindow::make_anonymous(size, exact));
   }
+  // The table of sites is fetched at its first use, which may sleep: not under our lock.
+  if (request.file && (request.prot & kProtExec) != 0) static_cast<void>(request.file->patch_sites());
   std::uint64_t begin = 0;
   const bool cached = TRY(map_cached_image(request, size, begin));
   if (cached) return begin;

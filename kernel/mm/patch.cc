@@ -53,10 +53,11 @@ PatchSet::PatchSet(Ref<FileBacking> file, std::uint64_t address, std::uint64_t o
   const auto first = std::lower_bound(all.begin(), all.end(), offset, [](const PatchSite& site, std::uint64_t at) { return site.file_offset < at; });
   auto last = first;
   while (last != all.end() && std::uint64_t{last->file_offset} + last->displaced + kTrapSize <= offset + size) ++last;
-  sites_ = all.subspan(static_cast<std::size_t>(first - all.begin()), static_cast<std::size_t>(last - first));
+  first_ = static_cast<std::size_t>(first - all.begin());
+  count_ = static_cast<std::size_t>(last - first);
 }
 
-std::uint64_t PatchSet::stub_bytes() const { return (sites_.size() + kStubsPerPage - 1) / kStubsPerPage * kPageSize; }
+std::uint64_t PatchSet::stub_bytes() const { return (count_ + kStubsPerPage - 1) / kStubsPerPage * kPageSize; }
 
 std::uint64_t PatchSet::site_address(const PatchSite& site) const { return bias_ + site.file_offset; }
 
@@ -66,7 +67,8 @@ std::uint64_t PatchSet::stub_address(std::uint64_t index) const {
 
 // A site is left to trap if the table entry is of a kind without a stub or a displacement does not reach.
 bool PatchSet::is_patched(std::uint64_t index) const {
-  const PatchSite& site = sites_[index];
+  const std::span<const PatchSite> all = sites();
+  const PatchSite& site = all[index];
   if (!is_sound(site)) return false;
   const std::uint64_t address = site_address(site);
   const std::uint64_t stub = stub_address(index);
@@ -76,15 +78,16 @@ bool PatchSet::is_patched(std::uint64_t index) const {
 }
 
 Result<> PatchSet::apply(std::uint64_t address, PageView page) const {
+  const std::span<const PatchSite> all = sites();
   const std::uint64_t begin = address - bias_;  // file offset of the page
   const std::uint64_t end = begin + kPageSize;
   // The first site whose displaced bytes reach into the page.
   const std::uint64_t reach = begin > host_abi::kMaxDisplaced ? begin - host_abi::kMaxDisplaced : 0;
   const auto first =
-      std::lower_bound(sites_.begin(), sites_.end(), reach, [](const PatchSite& site, std::uint64_t at) { return site.file_offset < at; });
-  for (auto index = static_cast<std::uint64_t>(first - sites_.begin()); index < sites_.size() && sites_[index].file_offset < end; ++index) {
+      std::lower_bound(all.begin(), all.end(), reach, [](const PatchSite& site, std::uint64_t at) { return site.file_offset < at; });
+  for (auto index = static_cast<std::uint64_t>(first - all.begin()); index < count_ && all[index].file_offset < end; ++index) {
     if (!is_patched(index)) continue;
-    const PatchSite& site = sites_[index];
+    const PatchSite& site = all[index];
     for (std::uint64_t i = 0; i < site.displaced; ++i) {
       const std::uint64_t at = site.file_offset + i;
       if (at >= begin && at < end && page[at - begin] != std::byte{site.bytes[i]}) return Errno::io;
@@ -104,11 +107,12 @@ Result<> PatchSet::apply(std::uint64_t address, PageView page) const {
 }
 
 void PatchSet::build_stub_page(std::uint64_t address, PageView page) const {
+  const std::span<const PatchSite> all = sites();
   fill_bytes(page, std::byte{0xcc});  // int3: nobody gets to the gaps
   const std::uint64_t first = (address - stubs_) / kPageSize * kStubsPerPage;
-  for (std::uint64_t index = first; index < std::min<std::uint64_t>(first + kStubsPerPage, sites_.size()); ++index) {
+  for (std::uint64_t index = first; index < std::min<std::uint64_t>(first + kStubsPerPage, count_); ++index) {
     if (!is_patched(index)) continue;
-    const PatchSite& site = sites_[index];
+    const PatchSite& site = all[index];
     const std::uint64_t stub = stub_address(index);
     const auto into = page.subspan((index - first) * host_abi::kStubSize, host_abi::kStubSize);
     copy_bytes(into, std::as_bytes(std::span(site.bytes)).first(site.displaced));
@@ -130,8 +134,8 @@ std::optional<std::uint64_t> PatchSet::original_rip(std::uint64_t rip) const {
   const std::uint64_t in_page = (rip - stubs_) % kPageSize;
   const std::uint64_t slot = in_page / host_abi::kStubSize;
   const std::uint64_t index = (rip - stubs_) / kPageSize * kStubsPerPage + slot;
-  if (rip < stubs_ || slot >= kStubsPerPage || index >= sites_.size() || !is_patched(index)) return std::nullopt;
-  const PatchSite& site = sites_[index];
+  if (rip < stubs_ || slot >= kStubsPerPage || index >= count_ || !is_patched(index)) return std::nullopt;
+  const PatchSite& site = sites()[index];
   // Inside the displaced instructions: their start, since the bytes behind it are the jump's now and running a part of them again does
   // no harm. Behind them: the instruction that would trap, which then does.
   const bool behind = rip - stub_address(index) >= site.displaced;

@@ -26,7 +26,7 @@ class PatchSet final : public RefCounted<PatchSet> {
   // at `address`. `stubs` is where stub_bytes() of addresses will be set aside; 0 = not known yet.
   PatchSet(Ref<FileBacking> file, std::uint64_t address, std::uint64_t offset, std::uint64_t size);
 
-  std::uint64_t site_count() const { return sites_.size(); }
+  std::uint64_t site_count() const { return count_; }
   std::uint64_t stub_bytes() const;  // whole pages
   std::uint64_t stubs() const { return stubs_; }
   void set_stubs(std::uint64_t address) { stubs_ = address; }
@@ -48,8 +48,10 @@ class PatchSet final : public RefCounted<PatchSet> {
   std::uint64_t stub_address(std::uint64_t index) const;
   bool is_patched(std::uint64_t index) const;
 
-  const Ref<FileBacking> file_;  // keeps the table alive
-  std::span<const host_abi::PatchSite> sites_;
+  std::span<const host_abi::PatchSite> sites() const LIFETIMEBOUND { return file_->patch_sites().subspan(first_, count_); }
+
+  const Ref<FileBacking> file_;
+  std::size_t first_ = 0, count_ = 0;  // of the file's sites
   std::uint64_t bias_ = 0;
   std::uint64_t stubs_ = 0;
 };

@@ -205,7 +205,7 @@ struct Cursor {
     return index < list.size();
   }
   std::uint64_t left() const { return list[index].length - used; }
-  std::uint64_t address() const { return list[index].base + used; }
+  std::uint64_t position() const { return list[index].base + used; }
 };
 
 Result<std::uint64_t> transfer(Task& task, Pid pid, UserPtr<const Iovec> local, std::uint64_t local_count, UserPtr<const Iovec> remote,
@@ -225,11 +225,11 @@ Result<std::uint64_t> transfer(Task& task, Pid pid, UserPtr<const Iovec> local, 
     const std::span<std::byte> bytes = buffer.page(0).first(step);
     Result<std::size_t> moved = Errno::fault;
     if (writes) {
-      moved = frame::copy_from_user_partial(bytes, near.address());
-      if (moved.ok()) moved = memory->write_remote(far.address(), bytes.first(auto(moved).release()));
+      moved = frame::copy_from_user_partial(bytes, near.position());
+      if (moved.ok()) moved = memory->write_remote(far.position(), bytes.first(auto(moved).release()));
     } else {
-      moved = memory->read_remote(far.address(), bytes);
-      if (moved.ok()) moved = frame::copy_to_user_partial(near.address(), bytes.first(auto(moved).release()));
+      moved = memory->read_remote(far.position(), bytes);
+      if (moved.ok()) moved = frame::copy_to_user_partial(near.position(), bytes.first(auto(moved).release()));
     }
     if (!moved.ok()) return done != 0 ? Result<std::uint64_t>(done) : Result<std::uint64_t>(moved.error());
     const std::size_t count = auto(moved).release();
