@@ -39,6 +39,16 @@ bool Dentry::is_deleted() const {
   return deleted_;
 }
 
+DentryCache::~DentryCache() {
+  for (;;) {
+    RefPtr<Dentry> victim;
+    const LockGuard guard(lock_);
+    Dentry* dentry = lru_.front();
+    if (dentry == nullptr) return;
+    victim = unhash_locked(*dentry);
+  }
+}
+
 DentryCache& DentryCache::instance() { return *the_cache; }
 
 Result<> DentryCache::init() {

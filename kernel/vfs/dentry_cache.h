@@ -18,6 +18,9 @@ class DentryCache {
   static constexpr std::size_t kMostDentries = 32768;
   static constexpr std::uint64_t kHashFactor = 0x9e3779b97f4a7c15;
 
+  DentryCache() = default;
+  ~DentryCache();  // unit tests only: in the kernel it lives for ever
+
   // The one cache; init() makes it at boot. ENOMEM.
   static DentryCache& instance();
   static Result<> init();

@@ -114,7 +114,7 @@ Result<> rename_locked(const NameContext& context, const Sides& sides, std::uint
   Inode& to = sides.to_directory.existing_inode();
   Inode& moved = sides.moved.existing_inode();
   const RefPtr<Inode> target = sides.target.inode();
-  if (target.get() == &moved && (flags & abi::kRenameExchange) == 0) return {};  // two names of one file: nothing happens
+  if (target.get() == &moved) return {};  // one file: nothing happens, whatever the flags
   Vec<char> room = TRY(room_for(sides.to_name));
   if ((flags & abi::kRenameExchange) != 0) {
     Vec<char> other_room = TRY(room_for(sides.name));

@@ -166,7 +166,15 @@ Result<> RamFile::truncate(std::uint64_t size) {
 }
 
 Result<> RamFile::fill_holes(std::uint64_t begin, std::uint64_t end) {
-  for (std::uint64_t page = begin / kPageSize; page < pages_for(end); ++page) TRY(page_for_writing(page));
+  if (!ram().has_room(end - begin)) return Errno::nospc;
+  const std::uint64_t first = begin / kPageSize;
+  for (std::uint64_t page = first; page < pages_for(end); ++page) {
+    const Result<Ref<CachedPage>> made = page_for_writing(page);
+    if (made.ok()) continue;
+    // What was added beyond the end goes again; zero pages inside the file do no harm.
+    drop_pages(std::max(first, pages_for(size_.load(std::memory_order_relaxed))), page);
+    return made.error();
+  }
   return {};
 }
 

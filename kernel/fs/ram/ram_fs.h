@@ -35,6 +35,8 @@ class RamSuperblock final : public Superblock {
 
   // Counts content. ENOSPC.
   Result<> reserve(std::uint64_t bytes);
+  // Whether so much could be reserved now, if nothing of it is there yet.
+  bool has_room(std::uint64_t bytes) const { return bytes <= limit_; }
   void give_back(std::uint64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
   std::uint64_t next_ino() { return next_ino_.fetch_add(1, std::memory_order_relaxed); }
   void count_inode(bool made) { made ? inodes_.fetch_add(1, std::memory_order_relaxed) : inodes_.fetch_sub(1, std::memory_order_relaxed); }
