@@ -247,7 +247,8 @@ TEST_F(Names, ReadOnlyMount) {
   EXPECT_EQ(world->unlink("m/g"), Errno::noent);
   EXPECT_EQ(world->rename("m/f", "m/h"), Errno::rofs);
   EXPECT_EQ(world->read_file("m/f"), "1");
-  EXPECT_EQ(model::error_of(kernel::unmount(*world->find("m").release(), false)), kOk);
+  const Ref<kernel::Dentry> root = world->find("m").release();
+  EXPECT_EQ(model::error_of(kernel::unmount(*root, false)), kOk);
 }
 
 // Thousands of names: eviction from the cache must not lose anything, and readdir is stable while entries go.
