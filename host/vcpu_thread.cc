@@ -111,6 +111,8 @@ bool Vcpu::run_handler() {
       go_on = false;
     } else if (event.rdi == static_cast<std::uint64_t>(ExitCode::resume)) {
       refusals_ = 0;
+      // The kernel has been interrupted and has had its look: a bit that it left would be sent again and again.
+      shared(block_.pending).fetch_and(~seen, std::memory_order_seq_cst);
     } else if (event.rdi == static_cast<std::uint64_t>(ExitCode::retired)) {
       if (++refusals_ < kMaxRefusals) break;
       set_.finish(Outcome::Kind::crashed, 0, EndReason::retired, event);
