@@ -288,7 +288,8 @@ TEST_P(VcpuTest, IdleEndsAtItsDeadline) {
   script.idle(machine_.block(), start + 30 * kMs).exit(ExitCode::shutdown);
   machine_.run();
   EXPECT_GE(host::monotonic_now() - start, 30 * kMs);
-  EXPECT_EQ(machine_.vcpus().counters().idle_sleeps, 1U);
+  // On a loaded machine the deadline may have passed before the first entry.
+  EXPECT_EQ(machine_.vcpus().counters().idle_sleeps + machine_.vcpus().counters().idle_spins, 1U);
   EXPECT_EQ(machine_.block().state, host_abi::kVcpuRunning);
 }
 
