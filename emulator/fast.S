@@ -135,17 +135,17 @@ emulator_fast_leaf_pushed2:
   and $0x40, %eax
   or $2, %eax
   mov %rax, T_FLAGS(%rcx)
-  // Where the last jump goes: below the enclave's stack pointer, as the pushes were.
-  mov T_RETURN_RIP(%rcx), %rax
-  add $SITE_SIZE, %rax
-  mov %rax, T_RETURN_RIP(%rcx)
-  mov T_RSP(%rcx), %rsp
-  mov %rax, -8(%rsp)
+  addq $SITE_SIZE, T_RETURN_RIP(%rcx)
   movl $0, T_LEAF_ACTIVE(%rcx)
 .globl emulator_fast_leaf_done
 emulator_fast_leaf_done:
   cmpq $0, T_DEFERRED(%rcx)
   jne .Lleaf_deferred
+  // Where the last jump goes: below the enclave's stack pointer, as the pushes were. If the host has unmapped that page the fault
+  // counts as one behind the leaf.
+  mov T_RSP(%rcx), %rsp
+  mov T_RETURN_RIP(%rcx), %rax
+  mov %rax, -8(%rsp)
   mov T_RDX(%rcx), %rdx
   mov T_RSI(%rcx), %rsi
   mov T_RDI(%rcx), %rdi

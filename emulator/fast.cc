@@ -117,7 +117,9 @@ bool write_thunks(State& state, u32 count) {
 
 u64 read_stack(u64 address) {
   u64 value = 0;
-  if (emulator_copy(&value, reinterpret_cast<const void*>(address), sizeof(value)) != 0) fatal("the enclave's stack is gone", address);
+  // The host may have unmapped the page since the push.
+  const bool read = emulator_copy(&value, reinterpret_cast<const void*>(address), sizeof(value)) == 0 || read_through(address, &value, sizeof(value));
+  if (!read) fatal("the enclave's stack is gone", address);
   return value;
 }
 

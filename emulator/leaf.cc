@@ -116,9 +116,9 @@ Status leaf_eaccept(const LeafContext& context, u64 secinfo_at, u64 page) {
   if (type == PageType::tcs && (entry & sgx::kSecinfoModified) != 0) {
     if (const Status status = accept_tcs_page(state, page, entry); !status.ok()) return status;
   }
-  const Entry accepted = entry & ~Entry{sgx::kSecinfoPending | sgx::kSecinfoModified | sgx::kSecinfoPr};
-  // Another processor was faster (two EACCEPTs of one page): what it left does not match any more.
-  while (!slot.compare_exchange_weak(entry, (accepted & ~kEntryPteMask) | (entry & kEntryPteMask), std::memory_order_acq_rel)) {
+  constexpr Entry kDone = sgx::kSecinfoPending | sgx::kSecinfoModified | sgx::kSecinfoPr;
+  // Another processor may be faster (two EACCEPTs of one page): what it left does not match any more.
+  while (!slot.compare_exchange_weak(entry, entry & ~kDone, std::memory_order_acq_rel)) {
     CHECK_LEAF(eaccept_match, (entry & kSecinfoBits) == secinfo.flags, Status::code(SgxError::page_attributes_mismatch));
   }
   ++context.tcs.counters.eaccept;

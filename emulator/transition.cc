@@ -58,8 +58,12 @@ Status check_ssa_frame(const State& state, u64 ssa) {
   return check_ssa_page(state, gpr_address(state, ssa) & ~(kPage - 1));
 }
 
+// The processor keeps the SSA frame's physical address from the entry on: an AEX works even if the page was unmapped since.
 bool write_enclave(u64 address, const void* from, u64 size) {
   return emulator_copy(reinterpret_cast<void*>(address), from, size) == 0 || write_through(address, from, size);
+}
+bool read_enclave(void* to, u64 address, u64 size) {
+  return emulator_copy(to, reinterpret_cast<const void*>(address), size) == 0 || read_through(address, to, size);
 }
 
 void load_gprs(const Frame& frame, const SsaGpr& gpr) {
@@ -291,7 +295,7 @@ void play_aex(Thread& thread, const Frame& frame, const AexCause& cause) {
   const u64 ssa = state.base + tcs.ossa + u64{tcs.cssa} * state.frame_bytes;
   const u64 gpr_at = gpr_address(state, ssa);
   SsaGpr gpr;
-  if (emulator_copy(&gpr, reinterpret_cast<const void*>(gpr_at), sizeof(gpr)) != 0) fatal("SSA frame cannot be read", ssa);
+  if (!read_enclave(&gpr, gpr_at, sizeof(gpr))) fatal("SSA frame cannot be read", ssa);
   store_gprs(frame, &gpr);
   gpr.fsbase = frame.bases->fs;
   gpr.gsbase = frame.bases->gs;

@@ -60,7 +60,9 @@ u64 load64(const u8* from) {
 void store64(u8* to, u64 value) { std::memcpy(to, &value, sizeof(value)); }
 void store32(u8* to, u32 value) { std::memcpy(to, &value, sizeof(value)); }
 
-bool put(u64 to, const void* from, u64 size) { return emulator_copy(reinterpret_cast<void*>(to), from, size) == 0; }
+bool put(u64 to, const void* from, u64 size) {
+  return emulator_copy(reinterpret_cast<void*>(to), from, size) == 0 || write_through(to, from, size);
+}
 bool get(void* to, u64 from, u64 size) { return emulator_copy(to, reinterpret_cast<const void*>(from), size) == 0; }
 
 void make_initial(u8* area, u64 xfrm) {

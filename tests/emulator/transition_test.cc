@@ -433,6 +433,44 @@ TEST_P(Transition, TrackingUnderLoad) {
   other.join();
 }
 
+// The host unmaps and maps pages of a running enclave, its SSA and stack among them: nothing breaks, faults can be resumed.
+TEST_P(Transition, HostPlaysWithPageTables) {
+  ASSERT_TRUE(emulator::install_async_handler(SIGALRM, &on_tick));
+  g_nested.enclave = &enclave_;
+  std::atomic<bool> stop{false};
+  std::thread hostile([&] {
+    const u64 pages[] = {tcs_offset(0) + kSsaOffset, tcs_offset(0) + kGsOffset, kCode, kData};
+    for (u64 i = 0; !stop; ++i) {
+      enclave_->set_present(pages[i % 4], kPage, false);
+      for (int k = 0; k < 50; ++k) __builtin_ia32_pause();
+      enclave_->set_present(pages[i % 4], kPage, true);
+      usleep(20);
+    }
+  });
+  start_timer(500);
+  u64 done = 0;
+  const u64 secinfo = enclave_.put_secinfo(sgx::kSecinfoRegR);
+  for (const double end = seconds_now() + 1.0; seconds_now() < end;) {
+    Command command{};
+    command.op = OP_ENCLU;
+    command.in[0] = 5;  // an EACCEPT that does not match
+    command.in[1] = secinfo;
+    command.in[2] = enclave_.address(kData + kPage);
+    ASSERT_EQ(enclave_.enter(command), 0);
+    if (enclave_.run().function == 2) continue;  // a page of the SSA was away
+    // A real fault: nothing to repair inside, so the interrupted code is simply resumed until it ends.
+    while (enclave_.run().function == 3) ASSERT_EQ(enclave_.resume(), 0);
+    ASSERT_EQ(command.steps, 1U);
+    ASSERT_EQ(command.out[0], 19U);
+    ++done;
+  }
+  start_timer(0);
+  stop = true;
+  hostile.join();
+  EXPECT_GT(done, 100U);
+  ASSERT_TRUE(emulator::install_async_handler(SIGALRM, nullptr));
+}
+
 // A thread that was started by one that has entered: CPUID faulting is inherited, the block is not.
 TEST_P(Transition, CpuidInAThreadOfAThread) {
   Command command{};
