@@ -87,7 +87,6 @@ AddressSpace::AddressSpace() : id_(next_id()) {}
 AddressSpace::~AddressSpace() {
   DeadAreas dead;
   const LockGuard guard(lock_);
-  ending_ = true;
   free_with_reserve_locked();
   // Splitting is not needed for the whole range, so that nothing of this can fail.
   while (Area* area = areas_.first()) {
@@ -96,7 +95,7 @@ AddressSpace::~AddressSpace() {
       area = AreaTree::next(*area);
       while (area->kind == AreaKind::stub && area->patches->areas != 0) area = AreaTree::next(*area);
     }
-    if (!area->image || !keep_image_locked(*area)) release_area_locked(*area, false, dead);
+    if (!area->image || !keep_image_locked(*area)) release_area_locked(*area, false, true, dead);
   }
 }
 

@@ -162,7 +162,7 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   std::uint64_t locked_size_locked() const REQUIRES(lock_);
   // Takes the areas out; with keep_range the addresses stay ours (pages are gone in any case).
   Result<> unmap_locked(std::uint64_t begin, std::uint64_t end, bool keep_range, DeadAreas& dead) REQUIRES(lock_);
-  void release_area_locked(Area& area, bool keep_range, DeadAreas& dead) REQUIRES(lock_);
+  void release_area_locked(Area& area, bool keep_range, bool cacheable, DeadAreas& dead) REQUIRES(lock_);
   Result<> add_stubs_locked(Area& area) REQUIRES(lock_);
   // image.cc
   Result<bool> map_cached_image(const MapRequest& request, std::uint64_t size, std::uint64_t& begin) EXCLUDES(lock_);
@@ -215,7 +215,6 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   std::uint64_t break_begin_ GUARDED_BY(lock_) = 0;
   MemoryLimits limits_ GUARDED_BY(lock_);
   bool lock_future_ GUARDED_BY(lock_) = false, lock_on_fault_ GUARDED_BY(lock_) = false;  // mlockall(MCL_FUTURE)
-  bool ending_ GUARDED_BY(lock_) = false;  // nobody can touch its memory any more
   std::uint64_t virtual_size_ GUARDED_BY(lock_) = 0;  // bytes in visible areas
   std::uint64_t peak_resident_ GUARDED_BY(lock_) = 0;
 };

@@ -16,9 +16,9 @@ namespace {
 
 constexpr std::uint64_t kBreakReserve = std::uint64_t{256} << 20;
 constexpr std::uint64_t kStackGuard = std::uint64_t{64} << 10;  // below the lowest address that a stack may grow to
-// Unmapped memory of at least this size may stay committed for the next mapping: until then an access to it does not fault (documented
-// deviation). Smaller pieces really go. Memory of a process that has ended may always stay.
-constexpr std::uint64_t kCacheFrom = std::uint64_t{128} << 10;
+// A mapping of at least this size that is unmapped as a whole may stay committed for the next one: until then an access to it does not
+// fault (documented deviation). Others really go. Memory of a process that has ended may always stay.
+constexpr std::uint64_t kCacheFrom = std::uint64_t{32} << 10;
 constexpr std::uint32_t kReadWriteProt = kProtRead | kProtWrite;
 
 // The addresses of these areas belong to the object they show, not to the process.
@@ -241,7 +241,7 @@ void AddressSpace::drop_stubs_locked(PatchSet& patches, DeadAreas& dead) {
   dead.add(*stubs);
 }
 
-void AddressSpace::release_area_locked(Area& area, bool keep_range, DeadAreas& dead) {
+void AddressSpace::release_area_locked(Area& area, bool keep_range, bool cacheable, DeadAreas& dead) {
   take_out_locked(area);
   if (area.kind == AreaKind::shared) area.window->areas.fetch_sub(1, std::memory_order_relaxed);
   if (area.kind == AreaKind::file && area.patches && --area.patches->areas == 0) drop_stubs_locked(*area.patches, dead);
@@ -249,7 +249,7 @@ void AddressSpace::release_area_locked(Area& area, bool keep_range, DeadAreas& d
     // With the range kept, the pages go all the same: what is mapped next starts afresh. If the host refuses to take a page back,
     // zeros are what is left of it.
     if (!keep_range)
-      mm::give_range(area.begin, area.size(), id_, ending_ || area.size() >= kCacheFrom);
+      mm::give_range(area.begin, area.size(), id_, cacheable);
     else if (!mm::page_map().release(area.begin, area.end).ok())
       for (std::uint64_t page = area.begin; page < area.end; page += kPageSize)
         if (const auto state = mm::page_map().state(page); state.present() && mm::page_map().add_permissions(page, frame::kPageRead | frame::kPageWrite).ok())
@@ -259,6 +259,10 @@ void AddressSpace::release_area_locked(Area& area, bool keep_range, DeadAreas& d
 }
 
 Result<> AddressSpace::unmap_locked(std::uint64_t begin, std::uint64_t end, bool keep_range, DeadAreas& dead) {
+  // A part of a mapping really goes, as a program may notice; what goes as a whole may stay committed.
+  const Area* low = area_at(begin);
+  const Area* high = area_at(end);
+  const bool cuts = (low != nullptr && low->begin < begin) || (high != nullptr && high->begin < end);
   TRY(split_at_edges_locked(begin, end));
   for (Area* area = area_from(begin); area != nullptr && area->begin < end;) {
     Area* next = AreaTree::next(*area);
@@ -271,7 +275,7 @@ Result<> AddressSpace::unmap_locked(std::uint64_t begin, std::uint64_t end, bool
     const bool takes_stubs = area->kind == AreaKind::file && area->patches && area->patches->areas == 1;
     const std::uint64_t area_end = area->end;
     if (takes_stubs) next = nullptr;
-    release_area_locked(*area, keep_range, dead);
+    release_area_locked(*area, keep_range, !cuts && area->size() >= kCacheFrom, dead);
     area = takes_stubs ? area_from(area_end) : next;
   }
   return {};

@@ -15,6 +15,9 @@ namespace kernel::mm {
 namespace {
 
 constexpr std::uint64_t kCacheLimit = (64 << 20) >> kPageShift;  // pages
+constexpr std::uint64_t kNibble = 8;
+constexpr std::uint64_t kNibbleSize = std::uint64_t{1} << 20;
+constexpr std::uint64_t kMixedOwners = ~std::uint64_t{0};
 constexpr std::size_t kCacheEntries = 192;
 constexpr std::uint32_t kReadWrite = frame::kPageRead | frame::kPageWrite;
 
@@ -76,6 +79,8 @@ CachedRange* best_entry(Memory& self, std::uint64_t size, std::uint64_t align, s
   CachedRange* best = nullptr;
   for (CachedRange* entry = self.cache.front(); entry != nullptr; entry = self.cache.next(*entry)) {
     if (round_up(entry->begin, align) + size > entry->end) continue;
+    // A stack's or a break's addresses are not broken up for a few pages.
+    if (entry->end - entry->begin > std::max(kNibble * size, kNibbleSize)) continue;
     if (best == nullptr || (entry->owner == owner) > (best->owner == owner) ||
         ((entry->owner == owner) == (best->owner == owner) && entry->end - entry->begin < best->end - best->begin))
       best = entry;
@@ -169,9 +174,10 @@ bool put_in_cache(std::uint64_t begin, std::uint64_t end, std::uint64_t owner) {
   CachedRange* joined = nullptr;
   {
     const LockGuard guard(self.lock);
-    // A neighbour of the same owner is joined, so that pieces become useful again.
+    // A neighbour is joined, so that pieces become useful again.
     for (CachedRange* other = self.cache.front(); other != nullptr; other = self.cache.next(*other)) {
-      if (other->owner != owner || (other->end != begin && other->begin != end)) continue;
+      if (other->end != begin && other->begin != end) continue;
+      if (other->owner != owner) entry->owner = kMixedOwners;
       entry->begin = std::min(begin, other->begin);
       entry->end = std::max(end, other->end);
       entry->pages += other->pages;
