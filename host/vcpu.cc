@@ -106,7 +106,9 @@ bool VcpuSet::stop(unsigned patience_ms) {
   stopping_.store(true);
   alert_ticker(resend_at_, kNoDeadline);
   if (ticker_.joinable()) ticker_.join();
-  const std::uint64_t until = monotonic_now() + std::uint64_t{patience_ms} * 1'000'000;
+  // Counted in rounds, not by the clock: after a stall of the whole machine the threads must still get their chance.
+  constexpr long kRoundNs = 200'000;
+  std::uint64_t rounds_left = std::uint64_t{patience_ms} * 1'000'000 / kRoundNs;
   bool all = false;
   while (!all) {
     all = true;
@@ -116,8 +118,8 @@ bool VcpuSet::stop(unsigned patience_ms) {
       vcpu->wake();
       vcpu->signal_thread();
     }
-    if (!all && monotonic_now() > until) return false;
-    const timespec pause = {0, 200'000};
+    if (!all && rounds_left-- == 0) return false;
+    const timespec pause = {0, kRoundNs};
     if (!all) nanosleep(&pause, nullptr);
   }
   for (const auto& vcpu : vcpus_) {
