@@ -15,6 +15,7 @@
 #include "kernel/syscall/poll.h"
 #include "kernel/syscall/process.h"
 #include "kernel/syscall/signal.h"
+#include "kernel/syscall/socket.h"
 #include "kernel/syscall/stat.h"
 #include "kernel/syscall/thread.h"
 #include "kernel/syscall/time.h"
@@ -265,6 +266,25 @@ consteval Table make_table() {
   entry(291, "epoll_create1", sys_epoll_create1);
   entry(293, "pipe2", sys_pipe2);
   entry(441, "epoll_pwait2", sys_epoll_pwait2);
+  // --- sockets (socket.h) ---
+  entry(41, "socket", sys_socket);
+  entry(42, "connect", sys_connect);
+  entry(43, "accept", sys_accept);
+  entry(44, "sendto", sys_sendto);
+  entry(45, "recvfrom", sys_recvfrom);
+  entry(46, "sendmsg", sys_sendmsg);
+  entry(47, "recvmsg", sys_recvmsg);
+  entry(48, "shutdown", sys_shutdown);
+  entry(49, "bind", sys_bind);
+  entry(50, "listen", sys_listen);
+  entry(51, "getsockname", sys_getsockname);
+  entry(52, "getpeername", sys_getpeername);
+  entry(53, "socketpair", sys_socketpair);
+  entry(54, "setsockopt", sys_setsockopt);
+  entry(55, "getsockopt", sys_getsockopt);
+  entry(288, "accept4", sys_accept4);
+  entry(299, "recvmmsg", sys_recvmmsg);
+  entry(307, "sendmmsg", sys_sendmmsg);
   return table;
 }
 

@@ -1,0 +1,198 @@
+#include "kernel/net/stream_buffer.h"
+
+#include <algorithm>
+
+#include "kernel/frame/bytes.h"
+#include "kernel/frame/heap.h"
+
+namespace kernel {
+namespace {
+
+class PositionGuard {
+ public:
+  explicit PositionGuard(PositionLock& lock) : lock_(lock) { lock_.lock(); }
+  ~PositionGuard() { lock_.unlock(); }
+  PositionGuard(const PositionGuard&) = delete;
+  PositionGuard& operator=(const PositionGuard&) = delete;
+
+ private:
+  PositionLock& lock_;
+};
+
+}  // namespace
+
+StreamBuffer::~StreamBuffer() {
+  if (!ring_.empty()) frame::free_pages(ring_);
+  drop_marks();
+}
+
+void StreamBuffer::drop_marks() {
+  for (;;) {
+    StreamMark* mark = nullptr;
+    {
+      const LockGuard guard(marks_lock_);
+      mark = marks_.pop_front();
+    }
+    if (mark == nullptr) break;
+    mark_count_.fetch_sub(1, std::memory_order_release);
+    mark->deref();
+  }
+}
+
+std::span<std::byte> StreamBuffer::piece(std::uint64_t at, std::uint64_t most) {
+  const std::size_t offset = at & (ring_.size() - 1);
+  return ring_.subspan(offset, std::min<std::uint64_t>(most, ring_.size() - offset));
+}
+
+bool StreamBuffer::is_writable() const {
+  const std::uint32_t size = size_.load(std::memory_order_acquire);
+  return size < kMaxSize || size - used() >= size / 4;
+}
+
+// Doubles the ring (or makes it). With neither lock held.
+Result<> StreamBuffer::grow() {
+  const std::uint32_t seen = size_.load(std::memory_order_acquire);
+  const std::uint32_t wanted = seen == 0 ? kFirstSize : seen * 2;
+  const std::span<std::byte> fresh = TRY(frame::allocate_pages(wanted / kPageSize));
+  std::span<std::byte> old = fresh;
+  {
+    const PositionGuard reader(read_lock_);
+    const PositionGuard writer(write_lock_);
+    if (ring_.size() < wanted) {
+      // The indices go on running: a byte's place follows from its index and the ring's size.
+      old = ring_;
+      const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+      for (std::uint64_t at = head_.load(std::memory_order_relaxed); at < tail;) {
+        const std::span<std::byte> from = piece(at, tail - at);
+        const std::size_t offset = at & (wanted - 1);
+        const std::size_t count = std::min<std::size_t>(from.size(), wanted - offset);
+        copy_bytes(fresh.subspan(offset, count), from.first(count));
+        at += count;
+      }
+      ring_ = fresh;
+      size_.store(wanted, std::memory_order_release);
+    }
+  }
+  if (!old.empty()) frame::free_pages(old);
+  return {};
+}
+
+// With the writer's lock.
+Result<std::size_t> StreamBuffer::copy_in(IoSource& source) {
+  std::size_t moved = 0;
+  while (!source.empty()) {
+    const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+    const std::uint64_t room = ring_.size() - (tail - head_.load(std::memory_order_acquire));
+    if (room == 0) break;
+    const std::span<std::byte> into = piece(tail, std::min(room, source.remaining()));
+    auto taken = source.take(into);
+    if (!taken.ok()) {
+      if (moved != 0) break;
+      return taken.error();
+    }
+    const std::size_t count = std::move(taken).release();
+    tail_.store(tail + count, std::memory_order_release);
+    moved += count;
+    if (count < into.size()) break;
+  }
+  return moved;
+}
+
+Result<std::size_t> StreamBuffer::write(IoSource& source, Ancillary* ancillary) {
+  RefPtr<StreamMark> mark;
+  if (ancillary != nullptr && !ancillary->empty()) mark = TRY(make_ref<StreamMark>());
+  if (used() == size_.load(std::memory_order_acquire) && size_.load(std::memory_order_acquire) < kMaxSize) {
+    auto grown = grow();
+    if (!grown.ok() && size_.load(std::memory_order_acquire) == 0) return grown.error();
+  }
+  const PositionGuard guard(write_lock_);
+  if (used() == ring_.size()) return std::size_t{0};
+  if (!mark) return copy_in(source);
+  mark->begin = tail_.load(std::memory_order_relaxed);
+  mark->end = mark->begin + source.remaining();
+  mark->ancillary = std::move(*ancillary);
+  {
+    const LockGuard marks(marks_lock_);
+    mark->ref();
+    marks_.push_back(*mark);
+  }
+  mark_count_.fetch_add(1, std::memory_order_release);
+  auto moved = copy_in(source);
+  if (moved.ok()) return moved;
+  // Not a byte went in (EFAULT): nobody can have read past the mark.
+  bool taken = false;
+  {
+    const LockGuard marks(marks_lock_);
+    taken = mark->is_linked();
+    if (taken) mark->unlink();
+  }
+  *ancillary = std::move(mark->ancillary);
+  if (taken) {
+    mark_count_.fetch_sub(1, std::memory_order_release);
+    mark->deref();
+  }
+  return moved;
+}
+
+// How many of the bytes that are there may be given in one go, and the mark that belongs to them, if any. With the reader's lock.
+std::uint64_t StreamBuffer::until_mark(std::uint64_t head, std::uint64_t there, RefPtr<StreamMark>& mark) {
+  if (mark_count_.load(std::memory_order_acquire) == 0) return there;
+  const LockGuard guard(marks_lock_);
+  StreamMark* first = marks_.front();
+  if (first == nullptr) return there;
+  if (first->begin > head) return std::min(there, first->begin - head);
+  mark = RefPtr<StreamMark>(first);
+  StreamMark* second = marks_.next(*first);
+  std::uint64_t end = first->end;
+  if (second != nullptr) end = std::min(end, second->begin);
+  return std::min(there, end - head);
+}
+
+Result<std::size_t> StreamBuffer::read(IoSink& sink, Ancillary* ancillary, bool peek, bool& drained) {
+  RefPtr<StreamMark> mark;
+  Vec<FileHandle> dropped;  // closed after the lock
+  std::size_t moved = 0;
+  {
+    const PositionGuard guard(read_lock_);
+    const std::uint64_t start = head_.load(std::memory_order_relaxed);
+    const std::uint64_t there = tail_.load(std::memory_order_acquire) - start;
+    if (there == 0 || sink.full()) return std::size_t{0};
+    const bool was_tight = !is_writable() || there == ring_.size();
+    const std::uint64_t most = std::min(until_mark(start, there, mark), sink.remaining());
+    while (moved < most) {
+      const std::span<std::byte> from = piece(start + moved, most - moved);
+      auto put = sink.put(from);
+      if (!put.ok()) {
+        if (moved != 0) break;
+        return put.error();
+      }
+      const std::size_t count = std::move(put).release();
+      moved += count;
+      if (!peek) head_.store(start + moved, std::memory_order_release);
+      if (count < from.size()) break;
+    }
+    if (mark && peek && ancillary != nullptr) {
+      ancillary->credential = mark->ancillary.credential;
+      for (const FileHandle& file : mark->ancillary.files) TRY(ancillary->files.try_push(file));
+    } else if (mark && !peek) {
+      bool taken = false;  // not by drop_marks()
+      {
+        const LockGuard marks(marks_lock_);
+        taken = mark->is_linked();
+        if (taken) mark->unlink();
+      }
+      if (taken) {
+        mark_count_.fetch_sub(1, std::memory_order_release);
+        mark->deref();
+      }
+      if (ancillary != nullptr)
+        *ancillary = std::move(mark->ancillary);
+      else
+        dropped = std::move(mark->ancillary.files);
+    }
+    drained = was_tight && is_writable();
+  }
+  return moved;
+}
+
+}  // namespace kernel

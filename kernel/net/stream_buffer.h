@@ -1,0 +1,62 @@
+// The bytes on their way to one end of a stream socket: a ring with one running index per side, as in a pipe, that starts small and grows,
+// and marks where descriptors or credentials travel along.
+#ifndef KERNEL_NET_STREAM_BUFFER_H
+#define KERNEL_NET_STREAM_BUFFER_H
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "kernel/base/list.h"
+#include "kernel/net/socket.h"
+#include "kernel/sync/lock.h"
+#include "kernel/vfs/open_file.h"
+
+namespace kernel {
+
+struct StreamMarkTag;
+// Ancillary data that belongs to the bytes [begin, end).
+struct StreamMark final : RefCounted<StreamMark>, ListNode<StreamMarkTag> {
+  std::uint64_t begin = 0, end = 0;
+  Ancillary ancillary;
+};
+
+class StreamBuffer {
+ public:
+  static constexpr std::uint32_t kFirstSize = 32 * 1024, kMaxSize = 256 * 1024;
+
+  StreamBuffer() = default;
+  ~StreamBuffer();
+
+  // Moves bytes in until it is full; 0 = no room. Grows it first if it may. `ancillary` (may be null) is taken with the first byte.
+  Result<std::size_t> write(IoSource& source, Ancillary* ancillary);
+  // Moves bytes out until a mark begins or ends; 0 = nothing there. What was attached goes to `ancillary` (null = dropped). `peek` leaves
+  // the bytes, from `skip` on, where they are. `drained`: room has come where there was little.
+  Result<std::size_t> read(IoSink& sink, Ancillary* ancillary, bool peek, bool& drained);
+
+  // Nobody will read any more: closes the files in flight.
+  void drop_marks() EXCLUDES(marks_lock_);
+
+  std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }
+  bool has_data() const { return used() != 0; }
+  // A writer finds a good part of it free.
+  bool is_writable() const;
+  bool has_room() const { return used() < size_.load(std::memory_order_acquire) || size_.load(std::memory_order_acquire) < kMaxSize; }
+
+ private:
+  Result<> grow();
+  std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
+  std::uint64_t until_mark(std::uint64_t head, std::uint64_t there, RefPtr<StreamMark>& mark) EXCLUDES(marks_lock_);
+  Result<std::size_t> copy_in(IoSource& source);
+
+  PositionLock read_lock_, write_lock_;
+  std::span<std::byte> ring_;  // changes only with both locks held; its size is a power of two
+  std::atomic<std::uint32_t> size_{0};
+  std::atomic<std::uint64_t> head_{0}, tail_{0};
+  std::atomic<std::uint32_t> mark_count_{0};
+  SpinLock<LockRank::socket> marks_lock_;
+  List<StreamMark, StreamMarkTag> marks_ GUARDED_BY(marks_lock_);  // each holds a reference of its own
+};
+
+}  // namespace kernel
+#endif  // KERNEL_NET_STREAM_BUFFER_H

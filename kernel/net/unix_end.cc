@@ -1,0 +1,142 @@
+#include "kernel/net/unix_end.h"
+
+namespace kernel {
+
+UnixEnd::~UnixEnd() {
+  bool drained = false;
+  while (take_message(false, drained)) {
+  }
+}
+
+void UnixEnd::close_writing() {
+  write_closed_.store(true, std::memory_order_release);
+  queue_.wake_all(kPollReadable | kPollRdHup | kPollHup);
+}
+
+void UnixEnd::close_reading() {
+  read_closed_.store(true, std::memory_order_release);
+  queue_.wake_all(kPollReadable | kPollRdHup);
+  space_.wake_all();
+}
+
+void UnixEnd::mark_gone() {
+  gone_.store(true, std::memory_order_release);
+  listening_.store(false, std::memory_order_release);
+  close_reading();
+  stream_.drop_marks();
+  bool drained = false;
+  while (take_message(false, drained)) {
+  }
+  RefPtr<UnixEnd> client;
+  while (const RefPtr<UnixEnd> server = take_offer(client)) {
+    // A connection that was never accepted.
+    server->gone_.store(true, std::memory_order_release);
+    server->close_reading();
+    client->set_error(static_cast<std::int32_t>(Errno::connreset));
+    client->close_writing();
+    client = nullptr;
+  }
+}
+
+abi::Ucred UnixEnd::owner() const {
+  const LockGuard guard(lock_);
+  return owner_;
+}
+void UnixEnd::set_owner(abi::Ucred owner) {
+  const LockGuard guard(lock_);
+  owner_ = owner;
+}
+UnixName UnixEnd::name() const {
+  const LockGuard guard(lock_);
+  return name_;
+}
+void UnixEnd::set_name(const UnixName& name) {
+  const LockGuard guard(lock_);
+  name_ = name;
+}
+
+bool UnixEnd::is_full() const { return message_count_.load(std::memory_order_acquire) >= kMostMessages; }
+
+bool UnixEnd::has_space(std::size_t size) {
+  const LockGuard guard(lock_);
+  if (gone_.load(std::memory_order_relaxed) || read_closed_.load(std::memory_order_relaxed)) return true;
+  const bool fits = message_bytes_ + size <= kMostBytes || messages_.empty();
+  return fits && message_count_.load(std::memory_order_relaxed) < kMostMessages;
+}
+
+Result<> UnixEnd::push_message(Ref<UnixMessage> message) {
+  {
+    const LockGuard guard(lock_);
+    if (gone_.load(std::memory_order_relaxed)) return type_ == abi::kSockDgram ? Errno::connrefused : Errno::pipe;
+    if (read_closed_.load(std::memory_order_relaxed)) return Errno::pipe;
+    const std::size_t size = message->data.size();
+    const bool fits = message_bytes_ + size <= kMostBytes || messages_.empty();
+    if (message_count_.load(std::memory_order_relaxed) >= kMostMessages || !fits) return Errno::again;
+    message->ref();
+    messages_.push_back(*message);
+    message_bytes_ += size;
+    message_count_.fetch_add(1, std::memory_order_release);
+  }
+  queue_.wake_all(kPollReadable);
+  return {};
+}
+
+RefPtr<UnixMessage> UnixEnd::take_message(bool peek, bool& drained) {
+  const LockGuard guard(lock_);
+  UnixMessage* message = messages_.front();
+  if (message == nullptr) return nullptr;
+  RefPtr<UnixMessage> result(message);
+  if (peek) return result;
+  message->unlink();
+  message->deref();  // the list's; `result` keeps it
+  message_bytes_ -= message->data.size();
+  // Whoever was refused waits for a sign: give one whenever the queue may have been full before.
+  drained = message_count_.fetch_sub(1, std::memory_order_release) >= kMostMessages || message_bytes_ + message->data.size() > kMostBytes / 2;
+  return result;
+}
+
+std::size_t UnixEnd::next_message_size() {
+  const LockGuard guard(lock_);
+  const UnixMessage* message = messages_.front();
+  return message == nullptr ? 0 : message->data.size();
+}
+
+void UnixEnd::start_listening(std::uint32_t backlog) {
+  {
+    const LockGuard guard(lock_);
+    backlog_.store(backlog, std::memory_order_relaxed);
+    listening_.store(true, std::memory_order_release);
+  }
+  space_.wake_all();
+}
+
+Result<> UnixEnd::offer(UnixEnd& server, Ref<UnixEnd> client) {
+  {
+    const LockGuard guard(lock_);
+    if (!listening_.load(std::memory_order_relaxed) || read_closed_.load(std::memory_order_relaxed)) return Errno::connrefused;
+    if (offer_count_.load(std::memory_order_relaxed) > backlog_.load(std::memory_order_relaxed)) return Errno::again;
+    server.ref();
+    server.offered_client_ = client;
+    offers_.push_back(server);
+    offer_count_.fetch_add(1, std::memory_order_release);
+  }
+  queue_.wake_all(kPollReadable);
+  return {};
+}
+
+RefPtr<UnixEnd> UnixEnd::take_offer(RefPtr<UnixEnd>& client) {
+  RefPtr<UnixEnd> result;
+  {
+    const LockGuard guard(lock_);
+    UnixEnd* server = offers_.pop_front();
+    if (server == nullptr) return nullptr;
+    result = RefPtr<UnixEnd>(server);
+    client = std::move(server->offered_client_);
+    offer_count_.fetch_sub(1, std::memory_order_release);
+  }
+  result->deref();  // the list's reference
+  space_.wake_all();
+  return result;
+}
+
+}  // namespace kernel

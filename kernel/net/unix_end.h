@@ -1,0 +1,108 @@
+// One end of Unix sockets: what is on its way to it, who it is, who waits. It outlives its socket as long as a peer or a name refers to it.
+#ifndef KERNEL_NET_UNIX_END_H
+#define KERNEL_NET_UNIX_END_H
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include "abi/socket.h"
+#include "kernel/base/list.h"
+#include "kernel/base/ref.h"
+#include "kernel/base/string.h"
+#include "kernel/net/stream_buffer.h"
+#include "kernel/sync/lock.h"
+#include "kernel/sync/wait.h"
+
+namespace kernel {
+
+// The bytes of sun_path: empty = no name; a leading NUL = abstract; a path keeps its final NUL.
+using UnixName = FixedString<abi::kUnixPathMax>;
+
+struct UnixMessageTag;
+// A datagram or a record.
+struct UnixMessage final : RefCounted<UnixMessage>, ListNode<UnixMessageTag> {
+  Vec<std::byte> data;
+  Ancillary ancillary;
+  UnixName from;
+};
+
+struct PendingTag;
+
+class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
+ public:
+  static constexpr std::size_t kMostMessages = 512;       // /proc/sys/net/unix/max_dgram_qlen
+  static constexpr std::size_t kMostBytes = 2 * 212992;  // in messages that wait
+  static constexpr std::size_t kLongestMessage = 212992 - 32;
+
+  UnixEnd(std::int32_t type, abi::Ucred owner) : type_(type), owner_(owner) {}
+  ~UnixEnd();
+
+  std::int32_t type() const { return type_; }
+  bool is_stream() const { return type_ == abi::kSockStream; }
+  WaitQueue& queue() LIFETIMEBOUND { return queue_; }
+  StreamBuffer& stream() LIFETIMEBOUND { return stream_; }
+
+  // --- state that the other side asks for; each change wakes whoever waits here ---
+  bool write_closed() const { return write_closed_.load(std::memory_order_acquire); }  // nothing more will come
+  bool read_closed() const { return read_closed_.load(std::memory_order_acquire); }    // nobody will read
+  bool is_gone() const { return gone_.load(std::memory_order_acquire); }               // the socket was closed
+  void close_writing();
+  void close_reading();
+  void set_error(std::int32_t error) { error_.store(error, std::memory_order_release); }
+  std::int32_t take_error() { return error_.exchange(0, std::memory_order_acq_rel); }
+  bool has_error() const { return error_.load(std::memory_order_relaxed) != 0; }
+  // The socket is being closed: drops what has come.
+  void mark_gone();
+
+  abi::Ucred owner() const EXCLUDES(lock_);
+  void set_owner(abi::Ucred owner) EXCLUDES(lock_);
+  UnixName name() const EXCLUDES(lock_);
+  void set_name(const UnixName& name) EXCLUDES(lock_);
+
+  // --- messages (datagram and seqpacket) ---
+  // EAGAIN if it is full, EPIPE or ECONNREFUSED if nobody will read.
+  Result<> push_message(Ref<UnixMessage> message) EXCLUDES(lock_);
+  // The oldest, taken out unless `peek`; null if there is none. `drained`: it had been full.
+  RefPtr<UnixMessage> take_message(bool peek, bool& drained) EXCLUDES(lock_);
+  bool has_messages() const { return message_count_.load(std::memory_order_acquire) != 0; }
+  bool is_full() const;
+  bool has_space(std::size_t size) EXCLUDES(lock_);  // for a message of that size; true also if it would be refused otherwise
+  // A connected datagram socket takes messages of its peer only; null = of everybody. Compared, never followed.
+  void accept_only(const UnixEnd* peer) { accepts_only_.store(peer, std::memory_order_release); }
+  bool accepts_from(const UnixEnd& sender) const {
+    const UnixEnd* only = accepts_only_.load(std::memory_order_acquire);
+    return only == nullptr || only == &sender;
+  }
+  std::size_t next_message_size() EXCLUDES(lock_);
+  bool has_input() const { return is_stream() ? stream_.has_data() : has_messages(); }
+  WaitQueue& space() LIFETIMEBOUND { return space_; }  // senders without a connection wait here
+
+  // --- listening ---
+  bool is_listening() const { return listening_.load(std::memory_order_acquire); }
+  void start_listening(std::uint32_t backlog) EXCLUDES(lock_);
+  // Queues the server's end of a new connection. EAGAIN if the backlog is full, ECONNREFUSED if it does not listen any more.
+  Result<> offer(UnixEnd& server, Ref<UnixEnd> client) EXCLUDES(lock_);
+  RefPtr<UnixEnd> take_offer(RefPtr<UnixEnd>& client) EXCLUDES(lock_);
+  bool has_offers() const { return offer_count_.load(std::memory_order_acquire) != 0; }
+  bool may_offer() const { return offer_count_.load(std::memory_order_acquire) <= backlog_.load(std::memory_order_relaxed); }
+
+ private:
+  const std::int32_t type_;
+  WaitQueue queue_, space_;
+  StreamBuffer stream_;
+  std::atomic<bool> write_closed_{false}, read_closed_{false}, gone_{false}, listening_{false};
+  std::atomic<std::int32_t> error_{0};
+  std::atomic<const UnixEnd*> accepts_only_{nullptr};
+  std::atomic<std::uint32_t> message_count_{0}, offer_count_{0}, backlog_{0};
+  mutable SpinLock<LockRank::socket> lock_;
+  abi::Ucred owner_ GUARDED_BY(lock_);
+  UnixName name_ GUARDED_BY(lock_);
+  List<UnixMessage, UnixMessageTag> messages_ GUARDED_BY(lock_);  // each holds a reference of its own
+  std::size_t message_bytes_ GUARDED_BY(lock_) = 0;
+  List<UnixEnd, PendingTag> offers_ GUARDED_BY(lock_);  // likewise
+  RefPtr<UnixEnd> offered_client_;                      // of an end in a listener's list: guarded by that listener's lock
+};
+
+}  // namespace kernel
+#endif  // KERNEL_NET_UNIX_END_H
