@@ -37,9 +37,9 @@ void AddressSpace::adopt_image_locked(MappedImage& image, const MapRequest& requ
     part->next_dead = nullptr;
     if (part->kind != AreaKind::stub) {
       part->zero_filled = part->zero_filled || part->kind == AreaKind::anonymous;
+      if (part->kind != AreaKind::file) part->offset = part->begin - image.bias();
       part->kind = AreaKind::file;
       part->file = image.file();
-      part->offset = part->begin - image.bias();
       part->prot = request.prot;
       part->was_writable = (request.prot & kProtWrite) != 0;
       part->label = request.label;
@@ -51,12 +51,12 @@ void AddressSpace::adopt_image_locked(MappedImage& image, const MapRequest& requ
   }
 }
 
-// The image that a fixed mapping lies in and belongs to: more of the same file at the same bias, or memory without a file (.bss).
+// The image that a fixed mapping lies in and belongs to: more of the same file, or memory without a file (.bss).
 RefPtr<MappedImage> AddressSpace::image_around_locked(const MapRequest& request, std::uint64_t size) const {
   if (request.placement != Placement::fixed || request.shared || request.grows_down) return nullptr;
   const Area* area = area_at(request.address);
   if (area == nullptr || !area->image || request.address + size > area->image->end()) return nullptr;
-  if (request.file && (request.file.get() != area->image->file().get() || request.address - request.offset != area->image->bias())) return nullptr;
+  if (request.file && request.file.get() != area->image->file().get()) return nullptr;
   return area->image;
 }
 
@@ -70,6 +70,7 @@ Result<bool> AddressSpace::retain_locked(const MapRequest& request, std::uint64_
   for (const Area* area = area_at(begin); at < end; area = AreaTree::next(*area)) {
     if (area == nullptr || area->begin > at || !(area->image == image) || area->kind != AreaKind::file || area->was_writable) return false;
     if (request.file ? area->zero_filled : !area->zero_filled) return false;
+    if (request.file && area->offset_of(at) != request.offset + (at - begin)) return false;
     // Code that was read without its patches has to be read again.
     const bool unpatched = request.file && (request.prot & kProtExec) != 0 && !area->patches && !request.file->patch_sites().empty();
     if (unpatched) return false;

@@ -26,7 +26,7 @@ class MappedImage final : public RefCounted<MappedImage>, public ListNode<ImageC
   std::uint64_t offset() const { return offset_; }  // file offset at begin()
   std::uint64_t begin() const { return begin_; }
   std::uint64_t end() const { return end_; }
-  std::uint64_t bias() const { return begin_ - offset_; }
+  std::uint64_t bias() const { return begin_ - offset_; }  // of the first mapping; others may differ
 
   // --- while it is in nobody's address space; one owner at a time ---
   // Adds an area that was taken out of its tree: a part of the image, or the stubs of one.
