@@ -95,7 +95,7 @@ AddressSpace::~AddressSpace() {
       area = AreaTree::next(*area);
       while (area->kind == AreaKind::stub && area->patches->areas != 0) area = AreaTree::next(*area);
     }
-    if (!area->image || !keep_image_locked(*area)) release_area_locked(*area, false, true, dead);
+    if (!area->image || !keep_image_locked(*area)) release_area_locked(*area, Addresses::cached, dead);
   }
 }
 

@@ -160,9 +160,11 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   Result<> check_limits_locked(std::uint64_t size, std::uint32_t prot, bool is_private, bool locks) const REQUIRES(lock_);
   std::uint64_t data_size_locked() const REQUIRES(lock_);
   std::uint64_t locked_size_locked() const REQUIRES(lock_);
-  // Takes the areas out; with keep_range the addresses stay ours (pages are gone in any case).
-  Result<> unmap_locked(std::uint64_t begin, std::uint64_t end, bool keep_range, DeadAreas& dead) REQUIRES(lock_);
-  void release_area_locked(Area& area, bool keep_range, bool cacheable, DeadAreas& dead) REQUIRES(lock_);
+  // Takes the areas out and gives their pages up. Then the addresses: `cached` may leave the pages there for a later mapping, `freed` not;
+  // with `kept` the addresses stay ours, without pages.
+  enum class Addresses { cached, freed, kept };
+  Result<> unmap_locked(std::uint64_t begin, std::uint64_t end, Addresses then, DeadAreas& dead) REQUIRES(lock_);
+  void release_area_locked(Area& area, Addresses then, DeadAreas& dead) REQUIRES(lock_);
   Result<> add_stubs_locked(Area& area) REQUIRES(lock_);
   // image.cc
   Result<bool> map_cached_image(const MapRequest& request, std::uint64_t size, std::uint64_t& begin) EXCLUDES(lock_);

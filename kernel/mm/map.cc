@@ -16,9 +16,9 @@ namespace {
 
 constexpr std::uint64_t kBreakReserve = std::uint64_t{256} << 20;
 constexpr std::uint64_t kStackGuard = std::uint64_t{64} << 10;  // below the lowest address that a stack may grow to
-// A mapping of at least this size that is unmapped as a whole may stay committed for the next one: until then an access to it does not
-// fault (documented deviation). Others really go. Memory of a process that has ended may always stay.
-constexpr std::uint64_t kCacheFrom = std::uint64_t{32} << 10;
+// Unmapped memory of at least this size may stay committed for the next mapping: until then an access to it does not fault (documented
+// deviation). Smaller pieces really go, parts of an area sooner than a whole one. Memory of a process that has ended may always stay.
+constexpr std::uint64_t kCacheFrom = std::uint64_t{32} << 10, kCachePartFrom = std::uint64_t{128} << 10;
 constexpr std::uint32_t kReadWriteProt = kProtRead | kProtWrite;
 
 // The addresses of these areas belong to the object they show, not to the process.
@@ -59,7 +59,7 @@ Result<> AddressSpace::claim_fixed_locked(std::uint64_t begin, std::uint64_t end
     at = area->end;
     area = AreaTree::next(*area);
   }
-  return unmap_locked(begin, end, true, dead);
+  return unmap_locked(begin, end, Addresses::kept, dead);
 }
 
 Result<std::uint64_t> AddressSpace::place_locked(const MapRequest& request, std::uint64_t size, DeadAreas& dead, bool& dirty) {
@@ -169,7 +169,7 @@ Result<std::uint64_t> AddressSpace::map_locked(const MapRequest& request, std::u
     const Area* there = area_from(area->begin);
     if (there != nullptr && there->begin < area->begin + size) {
       if (request.placement != Placement::fixed) return request.placement == Placement::anywhere ? Errno::nomem : Errno::exist;
-      TRY(unmap_locked(area->begin, area->begin + size, true, dead));
+      TRY(unmap_locked(area->begin, area->begin + size, Addresses::kept, dead));
     }
   } else {
     area->begin = TRY(place_locked(request, size, dead, dirty));
@@ -241,15 +241,15 @@ void AddressSpace::drop_stubs_locked(PatchSet& patches, DeadAreas& dead) {
   dead.add(*stubs);
 }
 
-void AddressSpace::release_area_locked(Area& area, bool keep_range, bool cacheable, DeadAreas& dead) {
+void AddressSpace::release_area_locked(Area& area, Addresses then, DeadAreas& dead) {
   take_out_locked(area);
   if (area.kind == AreaKind::shared) area.window->areas.fetch_sub(1, std::memory_order_relaxed);
   if (area.kind == AreaKind::file && area.patches && --area.patches->areas == 0) drop_stubs_locked(*area.patches, dead);
   if (owns_addresses(area)) {
     // With the range kept, the pages go all the same: what is mapped next starts afresh. If the host refuses to take a page back,
     // zeros are what is left of it.
-    if (!keep_range)
-      mm::give_range(area.begin, area.size(), id_, cacheable);
+    if (then != Addresses::kept)
+      mm::give_range(area.begin, area.size(), id_, then == Addresses::cached);
     else if (!mm::page_map().release(area.begin, area.end).ok())
       for (std::uint64_t page = area.begin; page < area.end; page += kPageSize)
         if (const auto state = mm::page_map().state(page); state.present() && mm::page_map().add_permissions(page, frame::kPageRead | frame::kPageWrite).ok())
@@ -258,8 +258,7 @@ void AddressSpace::release_area_locked(Area& area, bool keep_range, bool cacheab
   dead.add(area);
 }
 
-Result<> AddressSpace::unmap_locked(std::uint64_t begin, std::uint64_t end, bool keep_range, DeadAreas& dead) {
-  // A part of a mapping really goes, as a program may notice; what goes as a whole may stay committed.
+Result<> AddressSpace::unmap_locked(std::uint64_t begin, std::uint64_t end, Addresses then, DeadAreas& dead) {
   const Area* low = area_at(begin);
   const Area* high = area_at(end);
   const bool cuts = (low != nullptr && low->begin < begin) || (high != nullptr && high->begin < end);
@@ -267,7 +266,7 @@ Result<> AddressSpace::unmap_locked(std::uint64_t begin, std::uint64_t end, bool
   for (Area* area = area_from(begin); area != nullptr && area->begin < end;) {
     Area* next = AreaTree::next(*area);
     // Hidden areas are not the program's to unmap; a fixed mapping may take the place of a reserve.
-    if (area->kind == AreaKind::stub || (area->kind == AreaKind::reserve && !keep_range)) {
+    if (area->kind == AreaKind::stub || (area->kind == AreaKind::reserve && then != Addresses::kept)) {
       area = next;
       continue;
     }
@@ -275,7 +274,8 @@ Result<> AddressSpace::unmap_locked(std::uint64_t begin, std::uint64_t end, bool
     const bool takes_stubs = area->kind == AreaKind::file && area->patches && area->patches->areas == 1;
     const std::uint64_t area_end = area->end;
     if (takes_stubs) next = nullptr;
-    release_area_locked(*area, keep_range, !cuts && area->size() >= kCacheFrom, dead);
+    const bool small = area->size() < (cuts ? kCachePartFrom : kCacheFrom);
+    release_area_locked(*area, then == Addresses::cached && small ? Addresses::freed : then, dead);
     area = takes_stubs ? area_from(area_end) : next;
   }
   return {};
@@ -288,7 +288,7 @@ Result<> AddressSpace::unmap(std::uint64_t address, std::uint64_t size) {
   const auto [begin, end] = auto(range).release();
   DeadAreas dead;
   const LockGuard guard(lock_);
-  return unmap_locked(begin, end, false, dead);
+  return unmap_locked(begin, end, Addresses::cached, dead);
 }
 
 // --- eager population ---
@@ -405,7 +405,7 @@ std::uint64_t AddressSpace::set_break(std::uint64_t address) {
       for (const Area* area = area_from(new_end); area != nullptr && area->begin < old_end; area = AreaTree::next(*area))
         if (!area->is_break) return now;
       if (!is_covered_locked(new_end, old_end)) return now;
-      if (!unmap_locked(new_end, old_end, true, dead).ok()) return now;
+      if (!unmap_locked(new_end, old_end, Addresses::kept, dead).ok()) return now;
       begin_change();
       reserve->begin = new_end;
       end_change();

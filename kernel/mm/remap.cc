@@ -89,7 +89,7 @@ Result<std::uint64_t> AddressSpace::move_area_locked(std::uint64_t begin, std::u
   if (keep_old)
     TRY(mm::page_map().release(begin, begin + old_size));
   else
-    TRY(unmap_locked(begin, begin + old_size, false, dead));
+    TRY(unmap_locked(begin, begin + old_size, Addresses::freed, dead));
   merge_locked(to, to + new_size);
   return to;
 }
@@ -116,7 +116,7 @@ Result<std::uint64_t> AddressSpace::remap(std::uint64_t address, std::uint64_t o
     Area* area = area_at(begin);
     if (area == nullptr || area->hidden()) return Errno::fault;
     if ((flags & (kMremapFixed | kMremapDontUnmap)) == 0 && new_bytes <= old_bytes) {
-      TRY(unmap_locked(begin + new_bytes, begin + old_bytes, false, dead));
+      TRY(unmap_locked(begin + new_bytes, begin + old_bytes, Addresses::freed, dead));
       return begin;
     }
     if (begin + old_bytes > area->end) return Errno::fault;

@@ -15,6 +15,7 @@ namespace kernel::mm {
 namespace {
 
 constexpr std::uint64_t kCacheLimit = (64 << 20) >> kPageShift;  // pages
+constexpr std::uint64_t kJoinLimit = std::uint64_t{4} << 20;
 constexpr std::uint64_t kNibble = 8;
 constexpr std::uint64_t kNibbleSize = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMixedOwners = ~std::uint64_t{0};
@@ -174,9 +175,10 @@ bool put_in_cache(std::uint64_t begin, std::uint64_t end, std::uint64_t owner) {
   CachedRange* joined = nullptr;
   {
     const LockGuard guard(self.lock);
-    // A neighbour is joined, so that pieces become useful again.
+    // A neighbour is joined, so that pieces become useful again; not what is large enough already.
     for (CachedRange* other = self.cache.front(); other != nullptr; other = self.cache.next(*other)) {
       if (other->end != begin && other->begin != end) continue;
+      if (other->end - other->begin + (end - begin) > kJoinLimit) continue;
       if (other->owner != owner) entry->owner = kMixedOwners;
       entry->begin = std::min(begin, other->begin);
       entry->end = std::max(end, other->end);
