@@ -187,7 +187,7 @@ class Matrix:
             for pattern, replacement in c.clean:
                 text = pattern.sub(replacement, text)
             out = text.encode()
-        return out
+        return b"".join(sorted(out.splitlines(True))) if c.unordered else out
 
     def check(self, c):
         """None if native and inside agree, else a text that shows how they differ."""
