@@ -18,7 +18,8 @@ FutexBucket& futex_bucket_at(std::size_t index) { return buckets[index]; }
 
 Result<FutexKey> key_of(Task& task, FutexAddress futex) {
   if (!is_aligned(futex.address, sizeof(std::uint32_t))) return Errno::inval;
-  if (futex.address < frame::user_window_begin() || futex.address >= frame::user_window_end()) return Errno::fault;
+  if (futex.address >= frame::user_window_end()) return Errno::fault;
+  // A private key needs no memory behind it: waking where nobody can wait is 0, as on Linux.
   if (!futex.is_private) TRY(task.mm().check(futex.address, sizeof(std::uint32_t), Access::read));
   return task.mm().futex_key(futex.address, futex.is_private);
 }

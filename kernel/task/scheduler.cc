@@ -245,6 +245,8 @@ void Scheduler::idle_loop() {
     Thread* next = take_next(vcpu);
     if (next == nullptr && waiting_.load(std::memory_order_relaxed) != 0) next = steal(index);
     if (next != nullptr) {
+      // This vCPU no longer sleeps towards the next timer: the tick may have to be switched on.
+      if (timers().next_deadline() != kNever) next->set_work(frame::kWorkTimers);
       switch_to(vcpu, next);
       continue;
     }
@@ -253,8 +255,12 @@ void Scheduler::idle_loop() {
     vcpu.state.store(VcpuState::sleeping, std::memory_order_seq_cst);
     idle_sleepers_.fetch_add(1, std::memory_order_seq_cst);
     host_.announce_idle(true);
-    if (waiting_.load(std::memory_order_seq_cst) == 0 && vcpu.owed_wakes.load() == 0 && !host_.poll_completions())
-      host_.idle(timers().next_deadline());
+    if (waiting_.load(std::memory_order_seq_cst) == 0 && vcpu.owed_wakes.load() == 0 && !host_.poll_completions()) {
+      const Instant deadline = timers().next_deadline();
+      sleep_deadline_.store(deadline, std::memory_order_seq_cst);
+      host_.idle(deadline);
+      sleep_deadline_.store(kNever, std::memory_order_seq_cst);
+    }
     host_.announce_idle(false);
     idle_sleepers_.fetch_sub(1, std::memory_order_seq_cst);
     vcpu.state.store(VcpuState::busy, std::memory_order_seq_cst);
@@ -273,7 +279,7 @@ bool Scheduler::should_yield(const Thread& thread) const {
 // The tick runs while somebody waits for a vCPU, or while a timer is armed and nobody sleeps until its deadline.
 void Scheduler::update_tick() {
   const bool needed = waiting_.load(std::memory_order_relaxed) != 0 ||
-                      (timers().next_deadline() != kNever && idle_sleepers_.load(std::memory_order_relaxed) == 0);
+                      timers().next_deadline() < sleep_deadline_.load(std::memory_order_relaxed);  // no sleeper wakes in time for it
   if (needed) {
     quiet_ticks_.store(0, std::memory_order_relaxed);
     if (!tick_on_.exchange(true, std::memory_order_acq_rel)) host_.set_tick(kTickMicroseconds);

@@ -84,6 +84,7 @@ class Scheduler {
   std::atomic<std::uint32_t> online_{0};
   std::atomic<std::uint32_t> idle_sleepers_{0};
   std::atomic<std::uint32_t> spinners_{0};
+  std::atomic<Instant> sleep_deadline_{kNever};  // of the vCPU that went to sleep last; kNever once one has woken
   std::atomic<bool> tick_on_{false};
   std::atomic<std::uint32_t> quiet_ticks_{0};
   std::atomic<std::uint64_t> switches_{0};
