@@ -58,6 +58,7 @@
 #include <cstdint>
 
 namespace kernel {
+class Thread;
 class UserSpace;
 }
 
@@ -104,6 +105,7 @@ struct ThreadContext {
   std::uint64_t stack_top = 0;     // end of the kernel stack == end of the TrapFrame
   std::uint64_t stack_base = 0;
   std::uint64_t fs_base = 0;       // the program's FS base while kWorkRestoreState is set
+  Thread* owner = nullptr;         // the object that this context is part of
   UserSpace* user_space = nullptr;  // memory of the process (kept alive by the Task), nullptr for kernel threads
   std::byte* xsave = nullptr;      // standard-format XSAVE area, 64-byte aligned; nullptr for kernel threads
 

@@ -91,6 +91,12 @@ void idle(Instant deadline) {
   static_cast<void>(host::take_pending());
 }
 
+// What the scheduler looks at when it idles and on ticks.
+bool poll_host() {
+  deliver_host_signals();
+  return host::poll_completions();
+}
+
 Result<> take_cpuid_table() {
   Vec<host_abi::CpuidEntry> table;
   const std::uint64_t count = std::min<std::uint64_t>(host::boot().cpuid_count, frame::kMaxCpuidEntries);
@@ -135,7 +141,7 @@ Result<> boot(std::uint64_t boot_block) {
                                              .kick_vcpu = &kick_vcpu,
                                              .start_vcpu = &start_vcpu,
                                              .set_tick = &set_tick,
-                                             .poll_completions = &host::poll_completions,
+                                             .poll_completions = &poll_host,
                                              .announce_idle = &announce_idle,
                                              .idle = &idle,
                                              .refresh_clock = &host::refresh_clock});

@@ -10,6 +10,9 @@ namespace kernel {
 // The kernel thread that mounts the root and starts the first program; never returns.
 void start_first_program();
 
+// Gives the signals that the host has passed on (Ctrl-C, kill of `occlum run`) to the first process.
+void deliver_host_signals();
+
 // Ends the instance: tells the host the exit status (0..255) and never returns.
 [[noreturn]] void shut_down(int status);
 

@@ -1,18 +1,22 @@
 // The init thread: mounts the root, opens the standard descriptors and starts the first program.
 #include "abi/process.h"
+#include "abi/signal.h"
 #include "kernel/base/string.h"
 #include "kernel/fs/dev/devfs.h"
 #include "kernel/fs/dev/host_stream.h"
 #include "kernel/fs/proc/procfs.h"
 #include "kernel/fs/register.h"
 #include "kernel/fs/sys/sysfs.h"
+#include "kernel/host/client.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/log.h"
 #include "kernel/init/boot.h"
 #include "kernel/init/launch.h"
 #include "kernel/syscall/exec.h"
+#include "kernel/syscall/trace.h"
 #include "kernel/task/exec.h"
 #include "kernel/task/process.h"
+#include "kernel/task/signal.h"
 #include "kernel/task/vdso.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/fs_context.h"
@@ -42,6 +46,7 @@ Result<Ref<ProcessResource>> open_standard_files() {
 }
 
 Result<> prepare() {
+  trace_init();
   TRY(vdso_init());
   host::set_clock_listener(&update_vdso_clock);
   set_exec_files(path_exec_files());
@@ -72,6 +77,16 @@ Result<Ref<Task>> launch(const LaunchRequest& request) {
 }
 
 }  // namespace
+
+void deliver_host_signals() {
+  std::uint64_t signals = host::take_user_signals();
+  if (signals == 0) return;
+  const RefPtr<Process> first = find_process(Pid{1});
+  for (int signo = 1; first && signo <= abi::kSigMax; ++signo) {
+    // A full queue loses it, as kill(2) would report to the sender.
+    if ((signals & signal_bit(signo)) != 0) static_cast<void>(send_signal(*first, abi::SigInfo::from_kernel(signo)).ok());
+  }
+}
 
 void start_first_program() {
   if (const auto prepared = prepare(); !prepared.ok())

@@ -21,7 +21,8 @@ std::string_view name_of(std::uint64_t number) {
 
 }  // namespace
 
-bool trace_enabled() { return log_enabled(LogLevel::trace); }
+constinit bool trace_is_on = false;
+void trace_init() { trace_is_on = log_enabled(LogLevel::trace); }
 
 void trace_enter(Task& task, std::uint64_t number, const frame::TrapFrame& frame) {
   LogLine line(LogLevel::trace);

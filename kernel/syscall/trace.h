@@ -11,7 +11,10 @@ namespace kernel {
 
 class Task;
 
-bool trace_enabled();
+// Asked for every call: fixed at boot by trace_init().
+extern bool trace_is_on;
+inline bool trace_enabled() { return trace_is_on; }
+void trace_init();
 void trace_enter(Task& task, std::uint64_t number, const frame::TrapFrame& frame);
 void trace_exit(Task& task, std::uint64_t number, const Result<std::uint64_t>& result);
 // A number that has no handler; logged once per number at level warn.

@@ -83,9 +83,9 @@ void Thread::set_schedule(SchedClass sched_class, int priority, int nice) {
 }
 
 Thread& current_thread() {
-  Thread* thread = scheduler().here().current;
-  KASSERT(thread != nullptr);
-  return *thread;
+  const frame::ThreadContext* context = frame::this_vcpu().current;
+  KASSERT(context != nullptr);
+  return *context->owner;
 }
 
 Sleeper& current_sleeper() { return current_thread(); }

@@ -60,7 +60,7 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   std::uint64_t affinity() const { return affinity_.load(std::memory_order_relaxed); }
 
  protected:
-  Thread() = default;
+  Thread() { context_.owner = this; }
 
  private:
   friend class Scheduler;
