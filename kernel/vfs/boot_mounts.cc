@@ -1,5 +1,6 @@
 // The mount tree at boot.
 #include <array>
+#include <optional>
 
 #include "kernel/base/string.h"
 #include "kernel/host/config.h"
@@ -67,10 +68,10 @@ Result<> mount_entry(const NameContext& context, const MountEntry& entry) {
   return mount_at(*directory, superblock, flags_of(entry.options), entry.source.empty() ? entry.type : entry.source);
 }
 
-bool listed(std::span<const std::string_view> entries, std::string_view target) {
+std::optional<MountEntry> listed_at(std::span<const std::string_view> entries, std::string_view target) {
   for (const std::string_view text : entries)
-    if (split_entry(text).target == target) return true;
-  return false;
+    if (const MountEntry entry = split_entry(text); entry.target == target) return entry;
+  return std::nullopt;
 }
 
 // What every program expects, unless the configuration says something else about the place.
@@ -82,12 +83,25 @@ constexpr std::array<MountEntry, 5> kStandard{{
     {.type = "sysfs", .target = "/sys", .source = "sysfs", .options = {}},
 }};
 
+bool is_standard(std::string_view target) {
+  for (const MountEntry& entry : kStandard)
+    if (entry.target == target) return true;
+  return false;
+}
+
 Result<> mount_standard(const NameContext& context, std::span<const std::string_view> entries) {
-  for (const MountEntry& entry : kStandard) {
-    if (listed(entries, entry.target)) continue;
+  for (const MountEntry& standard : kStandard) {
+    // What the configuration says about the place, in this order: /dev has to be there before /dev/shm.
+    const std::optional<MountEntry> listed = listed_at(entries, standard.target);
+    const MountEntry entry = listed.value_or(standard);
     const Result<> mounted = mount_entry(context, entry);
+    if (mounted.ok()) continue;
+    if (listed && mounted.error() != Errno::nodev) {
+      LOG(error) << "cannot mount " << entry.target << " (" << entry.type << "): error " << static_cast<std::int32_t>(mounted.error());
+      return mounted.error();
+    }
     // A type that this kernel does not have is no reason not to run.
-    if (!mounted.ok()) LOG(debug) << "mount " << entry.target << ": error " << static_cast<std::int32_t>(mounted.error());
+    LOG(debug) << "mount " << entry.target << ": error " << static_cast<std::int32_t>(mounted.error());
   }
   return {};
 }
@@ -119,7 +133,7 @@ Result<> mount_list(std::span<const std::string_view> entries) {
   TRY(mount_standard(context, entries));
   for (const std::string_view text : entries) {
     const MountEntry entry = split_entry(text);
-    if (entry.target == "/") continue;
+    if (entry.target == "/" || is_standard(entry.target)) continue;
     const Result<> mounted = mount_entry(context, entry);
     if (mounted.ok()) continue;
     if (mounted.error() == Errno::nodev) continue;
