@@ -56,6 +56,8 @@ Result<Own<Area>> clone_area(const Area& area) {
   copy->locked = area.locked;
   copy->was_writable = area.was_writable;
   copy->zero_filled = area.zero_filled;
+  copy->refaults = area.refaults;
+  copy->was_discarded = area.was_discarded;
   copy->image = area.image;
   copy->is_break = area.is_break;
   copy->dont_fork = area.dont_fork;
@@ -170,6 +172,8 @@ void AddressSpace::merge_locked(std::uint64_t begin, std::uint64_t end) {
     begin_change();
     areas_.remove(*high);
     low->end = high->end;
+    low->refaults = std::max(low->refaults, high->refaults);
+    low->was_discarded = low->was_discarded || high->was_discarded;
     end_change();
     if (high->patches) --high->patches->areas;
     // The references that go with it are not the last ones: `low` has the same.

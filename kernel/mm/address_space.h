@@ -191,7 +191,7 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   // change.cc, remap.cc
   Result<> protect_area_locked(Area& area, std::uint32_t prot) REQUIRES(lock_);
   Result<> discard_locked(Area& area, std::uint64_t begin, std::uint64_t end) REQUIRES(lock_);
-  Result<> advise_area_locked(Area& area, std::uint32_t advice) REQUIRES(lock_);
+  Result<> advise_area_locked(Area& area, std::uint64_t begin, std::uint64_t end, std::uint32_t advice) REQUIRES(lock_);
   Result<> set_locked_flag(std::uint64_t address, std::uint64_t size, bool on) EXCLUDES(lock_);
   Result<> grow_area_locked(Area& area, std::uint64_t by) REQUIRES(lock_);
   Result<std::uint64_t> move_area_locked(std::uint64_t begin, std::uint64_t old_size, std::uint64_t new_size, std::uint32_t flags,

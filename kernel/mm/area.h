@@ -92,6 +92,8 @@ struct Area : TreeNode<Area> {
   bool is_break = false;
   bool dont_fork = false, wipe_on_fork = false;  // MADV_DONTFORK, MADV_WIPEONFORK
   std::uint16_t fault_pages = 0;   // size of the next fault-around of anonymous memory
+  std::uint8_t refaults = 0;       // faults after pages were discarded (MADV_DONTNEED): they will be wanted again
+  bool was_discarded = false;
   std::uint64_t offset = 0;        // of `begin` in the file or window
   std::uint64_t fault_next = 0;    // where a sequential access faults next
   RefPtr<FileBacking> file;        // file and shared

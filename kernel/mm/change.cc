@@ -14,10 +14,11 @@
 namespace kernel {
 namespace {
 
-// Discarded pages up to this many at a time are written over with zeros instead of given back (a thread's stack at its end), as long as
-// no more than kKeptLimit pages are there in that way.
+// Where discarded pages were wanted again before, up to this many at a time are written over with zeros instead of given back, as long as
+// no more than kKeptLimit pages are there in that way. (The stacks of ended threads: what was discarded once is seldom touched again.)
 constexpr std::uint64_t kZeroInPlace = 64;
 constexpr std::uint64_t kKeptLimit = 4096;
+constexpr std::uint8_t kWantedAgain = 3;
 // MADV_FREE of less than this does nothing (which it may); of more, the pages go at once.
 constexpr std::uint64_t kFreeAtOnce = std::uint64_t{1} << 20;
 
@@ -87,27 +88,28 @@ Result<> AddressSpace::discard_locked(Area& area, std::uint64_t begin, std::uint
   if (area.kind != AreaKind::anonymous && area.kind != AreaKind::file) return {};  // shared pages keep their content
   const std::uint64_t count = pages.count(begin, end);
   if (count == 0) return {};
-  if (area.kind == AreaKind::anonymous && (area.prot & kProtWrite) != 0 && pages.has_edmm() && count <= kZeroInPlace &&
+  if (area.kind == AreaKind::anonymous && (area.prot & kProtWrite) != 0 && pages.has_edmm() && area.refaults >= kWantedAgain && count <= kZeroInPlace &&
       pages.kept() + count <= kKeptLimit) {
     pages.zero(begin, end);
     for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true))
       if (pages.state(page).present()) pages.mark(page, mm::PageState::kKept, true);
     return {};
   }
+  area.was_discarded = true;
   return pages.release(begin, end);
 }
 
-Result<> AddressSpace::advise_area_locked(Area& area, std::uint32_t advice) {
+Result<> AddressSpace::advise_area_locked(Area& area, std::uint64_t begin, std::uint64_t end, std::uint32_t advice) {
   switch (advice) {
     case abi::kMadvDontNeed:
       if (area.locked) return Errno::inval;
-      return discard_locked(area, area.begin, area.end);
+      return discard_locked(area, begin, end);
     case abi::kMadvFree:
       if (area.kind != AreaKind::anonymous) return Errno::inval;
-      return area.size() >= kFreeAtOnce ? discard_locked(area, area.begin, area.end) : Result<>();
+      return end - begin >= kFreeAtOnce ? discard_locked(area, begin, end) : Result<>();
     case abi::kMadvRemove:
       if (area.locked || area.kind != AreaKind::shared || (area.prot & kProtWrite) == 0) return Errno::inval;
-      return area.window->is_anonymous() ? area.window->discard(area.begin, area.end) : Result<>(Errno::opnotsupp);
+      return area.window->is_anonymous() ? area.window->discard(begin, end) : Result<>(Errno::opnotsupp);
     case abi::kMadvDontFork:
     case abi::kMadvDoFork:
       area.dont_fork = advice == abi::kMadvDontFork;
@@ -133,16 +135,13 @@ Result<> AddressSpace::advise(std::uint64_t address, std::uint64_t size, std::ui
   bool covered = true;
   {
     const LockGuard guard(lock_);
-    // Hints change nothing and split nothing.
-    const bool changes = advice == abi::kMadvDontNeed || (advice >= abi::kMadvFree && advice <= abi::kMadvDoFork) ||
-                         advice == abi::kMadvWipeOnFork || advice == abi::kMadvKeepOnFork;
+    // Hints do nothing, and what only concerns pages splits no area.
+    const bool splits = advice == abi::kMadvDontFork || advice == abi::kMadvDoFork || advice == abi::kMadvWipeOnFork || advice == abi::kMadvKeepOnFork;
     covered = is_covered_locked(begin, end);
-    if (changes) {
-      TRY(split_at_edges_locked(begin, end));
-      for (Area* area = area_from(begin); area != nullptr && area->begin < end; area = AreaTree::next(*area))
-        if (!area->hidden()) TRY(advise_area_locked(*area, advice));
-      merge_locked(begin, end);
-    }
+    if (splits) TRY(split_at_edges_locked(begin, end));
+    for (Area* area = area_from(begin); area != nullptr && area->begin < end; area = AreaTree::next(*area))
+      if (!area->hidden()) TRY(advise_area_locked(*area, std::max(begin, area->begin), std::min(end, area->end), advice));
+    if (splits) merge_locked(begin, end);
   }
   if (populates) {
     if (!covered) return Errno::nomem;

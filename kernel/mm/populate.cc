@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint16_t kFirstFault = 16;   // pages committed round a fault in anonymous memory
 constexpr std::uint16_t kLargestFault = 128;  // when faults go on sequentially
+constexpr std::uint8_t kRefaultLimit = 100;
 constexpr std::uint64_t kFilePages = 16;    // pages read round a fault in a file mapping
 constexpr std::uint64_t kGrowGap = std::uint64_t{1} << 20;  // kept free below a stack that grows (Linux: stack_guard_gap)
 
@@ -79,6 +80,7 @@ Result<> AddressSpace::populate_locked(std::uint64_t page, Access access, bool& 
 
 Result<> AddressSpace::populate_anonymous_locked(Area& area, std::uint64_t page) {
   mm::PageMap& pages = mm::page_map();
+  if (area.was_discarded && area.refaults < kRefaultLimit) ++area.refaults;
   const bool goes_on = page == area.fault_next && area.fault_pages != 0;
   area.fault_pages = goes_on ? std::min<std::uint16_t>(static_cast<std::uint16_t>(area.fault_pages * 2), kLargestFault) : kFirstFault;
   const std::uint64_t chunk = std::uint64_t{area.fault_pages} << kPageShift;

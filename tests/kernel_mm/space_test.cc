@@ -136,7 +136,11 @@ TEST_F(Space, DiscardedMemoryIsZero) {
   const Ref<AddressSpace> space = make_space();
   const std::uint64_t at = map_anonymous(*space, 600 * kPage);
   for (std::uint64_t i = 0; i < 600; ++i) ASSERT_EQ(store(*space, at + i * kPage + 3, 5), 0);
-  ASSERT_TRUE(space->advise(at, 10 * kPage, abi::kMadvDontNeed).ok());   // zeroed in place
+  // What is wanted again and again is written over with zeros in place.
+  for (int round = 0; round < 5; ++round) {
+    ASSERT_TRUE(space->advise(at, 10 * kPage, abi::kMadvDontNeed).ok());
+    if (round < 4) EXPECT_EQ(store(*space, at + 3, 5), 0);
+  }
   ASSERT_TRUE(space->advise(at + 100 * kPage, 500 * kPage, abi::kMadvDontNeed).ok());  // given back
   EXPECT_EQ(epcm(at), 3);
   EXPECT_EQ(epcm(at + 200 * kPage), -1);
