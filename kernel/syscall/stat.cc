@@ -54,13 +54,13 @@ struct Found {
 };
 
 // What the path, or with kAtEmptyPath the descriptor itself, shows.
-Result<Found> find_attributes(Task& task, Fd dir, UserPtr<const char> path, std::uint32_t flags) {
+Result<Found> find_attributes(Task& task, Fd dir, UserPtr<const char> path, std::uint32_t flags, bool ask_mount) {
   [[clang::uninitialized]] PathBuffer buffer;
   const std::string_view text = TRY(buffer.load(path, (flags & abi::kAtEmptyPath) != 0));
   if (text.empty() && dir != kAtFdCwd) return Found{.attributes = TRY(TRY(files_of(task).get_any(dir))->attributes())};
   const std::uint32_t walk = ((flags & abi::kAtSymlinkNoFollow) != 0 ? 0 : kWalkFollow) | kWalkEmpty;
-  const Ref<Dentry> found = TRY(lookup_path(task, dir, text, walk));
-  return Found{.attributes = found->existing_inode().attributes(), .mount_root = is_mount_root(*found)};
+  const RefPtr<Dentry> found = TRY(lookup_path_quick(task, dir, text, walk));
+  return Found{.attributes = found->existing_inode().attributes(), .mount_root = ask_mount && is_mount_root(*found)};
 }
 
 }  // namespace
@@ -78,14 +78,14 @@ Result<> sys_fstat(Task& task, Fd fd, UserPtr<abi::Stat> into) {
 
 Result<> sys_newfstatat(Task& task, Fd dir, UserPtr<const char> path, UserPtr<abi::Stat> into, std::uint32_t flags) {
   if ((flags & ~(abi::kAtSymlinkNoFollow | abi::kAtNoAutomount | abi::kAtEmptyPath)) != 0) return Errno::inval;
-  return into.store(stat_of(TRY(find_attributes(task, dir, path, flags)).attributes));
+  return into.store(stat_of(TRY(find_attributes(task, dir, path, flags, false)).attributes));
 }
 
 Result<> sys_statx(Task& task, Fd dir, UserPtr<const char> path, std::uint32_t flags, std::uint32_t mask, UserPtr<abi::Statx> into) {
   constexpr std::uint32_t kKnown = abi::kAtSymlinkNoFollow | abi::kAtNoAutomount | abi::kAtEmptyPath | abi::kAtStatxSyncType;
   if ((flags & ~kKnown) != 0 || (mask & abi::kStatxReserved) != 0) return Errno::inval;
   if ((flags & abi::kAtStatxSyncType) == abi::kAtStatxSyncType) return Errno::inval;
-  const Found found = TRY(find_attributes(task, dir, path, flags));
+  const Found found = TRY(find_attributes(task, dir, path, flags, true));
   const Attributes& from = found.attributes;
   abi::Statx result{};
   result.mask = abi::kStatxBasicStats | abi::kStatxBtime | abi::kStatxMntId;

@@ -8,6 +8,8 @@
 #include "kernel/syscall/futex.h"
 #include "kernel/syscall/ids.h"
 #include "kernel/syscall/io.h"
+#include "kernel/syscall/memfd.h"
+#include "kernel/syscall/memfd.h"
 #include "kernel/syscall/memory.h"
 #include "kernel/syscall/misc.h"
 #include "kernel/syscall/path.h"
@@ -16,6 +18,7 @@
 #include "kernel/syscall/process.h"
 #include "kernel/syscall/signal.h"
 #include "kernel/syscall/socket.h"
+#include "kernel/syscall/splice.h"
 #include "kernel/syscall/stat.h"
 #include "kernel/syscall/thread.h"
 #include "kernel/syscall/time.h"
@@ -140,6 +143,7 @@ consteval Table make_table() {
   entry(296, "pwritev", sys_pwritev);
   entry(306, "syncfs", sys_syncfs);
   entry(316, "renameat2", sys_renameat2);
+  entry(319, "memfd_create", sys_memfd_create);
   entry(326, "copy_file_range", sys_copy_file_range);
   entry(327, "preadv2", sys_preadv2);
   entry(328, "pwritev2", sys_pwritev2);
@@ -244,6 +248,7 @@ consteval Table make_table() {
   entry(315, "sched_getattr", sys_sched_getattr);
   entry(318, "getrandom", sys_getrandom);
   entry(322, "execveat", sys_execveat);
+  entry(324, "membarrier", sys_membarrier);
   entry(435, "clone3", sys_clone3);
   entry(449, "futex_waitv", sys_futex_waitv);
   // --- events, pipes (event.h, pipe.h) ---
@@ -266,6 +271,11 @@ consteval Table make_table() {
   entry(291, "epoll_create1", sys_epoll_create1);
   entry(293, "pipe2", sys_pipe2);
   entry(441, "epoll_pwait2", sys_epoll_pwait2);
+  // --- memory files, splicing (memfd.h, splice.h) ---
+  entry(275, "splice", sys_splice);
+  entry(276, "tee", sys_tee);
+  entry(278, "vmsplice", sys_vmsplice);
+  entry(319, "memfd_create", sys_memfd_create);
   // --- sockets (socket.h) ---
   entry(41, "socket", sys_socket);
   entry(42, "connect", sys_connect);

@@ -133,6 +133,8 @@ class Inode : public FileBacking {
   // SEEK_DATA / SEEK_HOLE; ENXIO beyond the end. By default the whole file is data.
   virtual Result<std::uint64_t> seek_data(std::uint64_t offset, bool hole);
   virtual Result<> sync(bool /*data_only*/) { return {}; }
+  // F_GET_SEALS, F_ADD_SEALS: files of memfd_create(2) only (EINVAL). The seals, or 0 after adding.
+  virtual Result<std::uint32_t> seals(bool /*add*/, std::uint32_t /*which*/) { return Errno::inval; }
 
   // Makes the open file for this inode: by default a RegularFile, DirectoryFile, or what special_file.h has registered for FIFOs,
   // sockets (ENXIO) and devices. `flags` as open(2) has them, checked. O_TRUNC and O_CREAT have been dealt with.

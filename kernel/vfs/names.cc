@@ -253,9 +253,7 @@ Result<Ref<OpenFile>> open_at(const NameContext& context, RefPtr<Dentry> base, s
   std::uint32_t walk_flags = (flags & abi::kONoFollow) != 0 ? 0 : kWalkFollow;
   if ((flags & abi::kODirectory) != 0) walk_flags |= kWalkDirectory;
   PathWalk walk(context.fs, std::move(base), context.who);
-  Result<Ref<Dentry>> found = walk.find(path, walk_flags);
-  if (!found.ok()) return found.error();
-  const Ref<Dentry> dentry = std::move(found).release();
+  const RefPtr<Dentry> dentry = TRY(walk.find_quick(path, walk_flags));
   return open_dentry(context.who, *dentry, flags, false);
 }
 

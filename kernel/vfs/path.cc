@@ -157,7 +157,7 @@ Result<> PathWalk::expand_link(Inode& link, std::string_view& rest) {
   return {};
 }
 
-Result<Ref<Dentry>> PathWalk::walk(std::string_view path, std::uint32_t flags, bool stop_at_parent) {
+Result<RefPtr<Dentry>> PathWalk::walk(std::string_view path, std::uint32_t flags, bool stop_at_parent) {
   std::string_view rest = path;
   RefPtr<Dentry> at;
   RefPtr<Dentry> supplied;
@@ -168,7 +168,7 @@ Result<Ref<Dentry>> PathWalk::walk(std::string_view path, std::uint32_t flags, b
       case Step::Kind::failed:
         return step.error;
       case Step::Kind::done:
-        return step.at.as_ref();
+        return std::move(step.at);
       case Step::Kind::missing: {
         at = std::move(step.at);
         const std::string_view name = rest.substr(0, rest.find('/'));
@@ -184,7 +184,7 @@ Result<Ref<Dentry>> PathWalk::walk(std::string_view path, std::uint32_t flags, b
           at = target;
           if (rest.empty() && stop_at_parent) {
             magic_target_ = target;
-            return step.at.as_ref();
+            return std::move(step.at);
           }
           break;
         }
@@ -198,17 +198,20 @@ Result<Ref<Dentry>> PathWalk::walk(std::string_view path, std::uint32_t flags, b
   }
 }
 
-Result<Ref<Dentry>> PathWalk::find(std::string_view path, std::uint32_t flags) {
+Result<RefPtr<Dentry>> PathWalk::find_quick(std::string_view path, std::uint32_t flags) {
   if (path.empty() && (flags & kWalkEmpty) == 0) return Errno::noent;
-  Ref<Dentry> found = TRY(walk(path, flags, false));
-  if (trailing_slash_ || (flags & kWalkDirectory) != 0)
-    if (!found->existing_inode().is_directory()) return Errno::notdir;
+  Result<RefPtr<Dentry>> walked = walk(path, flags, false);
+  if (!walked.ok() || (!trailing_slash_ && (flags & kWalkDirectory) == 0)) return walked;
+  RefPtr<Dentry> found = std::move(walked).release();
+  if (!found->existing_inode().is_directory()) return Errno::notdir;
   return found;
 }
 
+Result<Ref<Dentry>> PathWalk::find(std::string_view path, std::uint32_t flags) { return TRY(find_quick(path, flags)).as_ref(); }
+
 Result<Ref<Dentry>> PathWalk::find_parent(std::string_view path, std::uint32_t flags) {
   if (path.empty()) return Errno::noent;
-  return walk(path, flags, true);
+  return TRY(walk(path, flags, true)).as_ref();
 }
 
 }  // namespace kernel

@@ -48,6 +48,8 @@ class PathWalk {
 
   // The dentry of an existing file. ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, EIO...
   Result<Ref<Dentry>> find(std::string_view path, std::uint32_t flags);
+  // The same for hot paths: never null on success, and handed on without touching its count.
+  Result<RefPtr<Dentry>> find_quick(std::string_view path, std::uint32_t flags);
 
   // Everything but the last component, which is then in last(). With kWalkFollow symbolic links in the last place are resolved too (as
   // O_CREAT does), so that last() is the name of something else or of nothing. The dentry is a directory.
@@ -62,7 +64,7 @@ class PathWalk {
  private:
   struct Component;
   struct Step;
-  Result<Ref<Dentry>> walk(std::string_view path, std::uint32_t flags, bool stop_at_parent);
+  Result<RefPtr<Dentry>> walk(std::string_view path, std::uint32_t flags, bool stop_at_parent);
   Step cached_steps(RefPtr<Dentry> at, RefPtr<Dentry> supplied, std::string_view& rest, std::uint32_t flags, bool stop_at_parent);
   Component scan(const Dentry& at, std::string_view rest) const;
   void note_last(const Component& component);
@@ -87,6 +89,7 @@ Result<> check_permission(const Identity& who, const Inode& inode, unsigned acce
 
 // --- by task; what system calls, exec and sockets use. `dir` is a descriptor or kAtFdCwd. ---
 Result<Ref<Dentry>> lookup_path(Task& task, Fd dir, std::string_view path, std::uint32_t walk_flags);
+Result<RefPtr<Dentry>> lookup_path_quick(Task& task, Fd dir, std::string_view path, std::uint32_t walk_flags);  // never null
 // open(2) without the descriptor: flags and mode (umask is applied here) as the program gave them, unknown ones ignored as Linux does.
 Result<Ref<OpenFile>> open_path(Task& task, Fd dir, std::string_view path, std::uint32_t flags, Mode mode);
 // For exec: a regular file that the task may execute, opened for reading. EACCES otherwise. Also the interpreter of one.

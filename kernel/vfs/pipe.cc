@@ -80,6 +80,27 @@ Result<std::size_t> Pipe::read(IoSink& sink, bool nonblocking) {
   }
 }
 
+Result<std::size_t> Pipe::peek(IoSink& sink, bool nonblocking) {
+  const auto ready = [this] { return used() != 0 || writers_.load(std::memory_order_acquire) == 0; };
+  if (!ready() && nonblocking) return Errno::again;
+  TRY(queue_.wait(ready));
+  read_lock_.lock();
+  std::size_t seen = 0;
+  Result<> failed;
+  const std::uint64_t head = head_.load(std::memory_order_relaxed);
+  const std::uint64_t there = std::min(tail_.load(std::memory_order_acquire) - head, sink.remaining());
+  while (seen < there) {
+    auto put = sink.put(piece(head + seen, there - seen));
+    if (!put.ok()) failed = put.error();
+    const std::size_t count = put.ok() ? std::move(put).release() : 0;
+    if (count == 0) break;
+    seen += count;
+  }
+  read_lock_.unlock();
+  if (seen == 0 && !failed.ok()) return failed.error();
+  return seen;
+}
+
 // With the writer's lock: fills what room there is.
 Result<std::size_t> Pipe::write_room(IoSource& source, std::uint64_t) {
   TRY(make_buffer());

@@ -24,6 +24,8 @@ class Pipe final : public InodePayload {
 
   // Moves what is there, at most sink.remaining(). 0 = end of file. EAGAIN, Errno::restart.
   Result<std::size_t> read(IoSink& sink, bool nonblocking);
+  // As read(), but the bytes stay (tee(2)).
+  Result<std::size_t> peek(IoSink& sink, bool nonblocking);
   // EPIPE without readers (the caller raises SIGPIPE).
   Result<std::size_t> write(IoSource& source, bool nonblocking);
   std::uint32_t read_readiness() const;

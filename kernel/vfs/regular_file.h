@@ -10,7 +10,7 @@
 namespace kernel {
 
 // Reads and writes its inode at a position of its own.
-class RegularFile final : public OpenFile {
+class RegularFile : public OpenFile {
  public:
   RegularFile(Dentry& where, Inode& inode, std::uint32_t flags) : OpenFile(RefPtr<Dentry>(&where), RefPtr<Inode>(&inode), flags) {}
   RegularFile(Inode& inode, std::uint32_t flags) : OpenFile(nullptr, RefPtr<Inode>(&inode), flags) {}  // without a name (memfd)
@@ -28,6 +28,10 @@ class RegularFile final : public OpenFile {
   Result<> truncate(std::uint64_t size) override { return inode()->truncate(size); }
   Result<> allocate(std::uint32_t mode, std::uint64_t offset, std::uint64_t length) override;
   Result<Ref<FileBacking>> mapping() override;
+  Result<std::uint32_t> seals(bool add, std::uint32_t which) override {
+    if (add && !may_write()) return Errno::perm;
+    return inode()->seals(add, which);
+  }
   bool is_stream() const override { return false; }
 
  private:

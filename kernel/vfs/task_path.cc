@@ -27,6 +27,12 @@ Result<Ref<Dentry>> lookup_path(Task& task, Fd dir, std::string_view path, std::
   return walk.find(path, walk_flags);
 }
 
+Result<RefPtr<Dentry>> lookup_path_quick(Task& task, Fd dir, std::string_view path, std::uint32_t walk_flags) {
+  const Identity who = identity_of(task);
+  PathWalk walk(fs_of(task), TRY(base_of(task, dir, path)), who);
+  return walk.find_quick(path, walk_flags);
+}
+
 Result<Ref<OpenFile>> open_path(Task& task, Fd dir, std::string_view path, std::uint32_t flags, Mode mode) {
   const Identity who = identity_of(task);
   return open_at({.fs = fs_of(task), .who = who}, TRY(base_of(task, dir, path)), path, flags, mode);

@@ -4,6 +4,7 @@
 
 #include "abi/fs.h"
 #include "kernel/frame/bytes.h"
+#include "kernel/frame/heap.h"
 #include "kernel/fs/ram/ram_fs.h"
 #include "kernel/mm/shared.h"
 
@@ -103,6 +104,8 @@ Result<std::size_t> RamFile::write_part(std::uint64_t offset, IoSource& source) 
 
 Result<std::size_t> RamFile::write_at(std::uint64_t offset, IoSource& source) {
   if (offset >= kMostBytes) return Errno::fbig;
+  if (sealed(abi::kSealWrite | abi::kSealFutureWrite)) return Errno::perm;
+  if (sealed(abi::kSealGrow) && offset + source.remaining() > size()) return Errno::perm;
   source.limit(kMostBytes - offset);
   std::size_t done = 0;
   while (!source.empty()) {
@@ -153,6 +156,7 @@ Result<> RamFile::zero_range(std::uint64_t begin, std::uint64_t end) {
 Result<> RamFile::truncate(std::uint64_t size) {
   if (size > kMostBytes) return Errno::fbig;
   const SizeGuard guard(size_lock_);
+  if (sealed(size < this->size() ? abi::kSealShrink : abi::kSealGrow) && size != this->size()) return Errno::perm;
   const std::uint64_t before = size_.exchange(size, std::memory_order_acq_rel);
   if (size < before) {
     drop_pages(pages_for(size), ~std::uint64_t{0});
@@ -183,6 +187,7 @@ Result<> RamFile::allocate(std::uint32_t mode, std::uint64_t offset, std::uint64
   if (__builtin_add_overflow(offset, length, &end) || end > kMostBytes) return Errno::fbig;
   const SizeGuard guard(size_lock_);
   const std::uint64_t size = size_.load(std::memory_order_acquire);
+  if (sealed(abi::kSealWrite | abi::kSealFutureWrite) || (sealed(abi::kSealGrow) && end > size)) return Errno::perm;
   const bool keep = (mode & abi::kFallocKeepSize) != 0;
   switch (mode & ~abi::kFallocKeepSize) {
     case abi::kFallocPunchHole:
@@ -236,6 +241,38 @@ Result<> RamFile::write_page(std::uint64_t index, ConstPageView from) {
   copy_bytes(page->bytes(), std::span<const std::byte>(from).first(count));
   note_write();
   return {};
+}
+
+// fcntl(2), "File Sealing".
+Result<std::uint32_t> RamFile::seals(bool add, std::uint32_t which) {
+  if (!add) return seals_.load(std::memory_order_acquire);
+  constexpr std::uint32_t kKnown = abi::kSealSeal | abi::kSealShrink | abi::kSealGrow | abi::kSealWrite | abi::kSealFutureWrite;
+  if ((which & ~kKnown) != 0) return Errno::inval;
+  const SizeGuard guard(size_lock_);
+  if (sealed(abi::kSealSeal)) return Errno::perm;
+  if ((which & abi::kSealWrite) != 0 && has_shared_window()) return Errno::busy;
+  seals_.fetch_or(which, std::memory_order_acq_rel);
+  return 0U;
+}
+
+namespace {
+struct Unnamed {
+  Mutex<LockRank::mount> lock;
+  RefPtr<RamSuperblock> superblock GUARDED_BY(lock);
+};
+constinit Unnamed unnamed;  // NOLINT: where files without names live
+}  // namespace
+
+Result<Ref<RamFile>> make_unnamed_ram_file(Owner owner) {
+  RefPtr<RamSuperblock> superblock;
+  {
+    const LockGuard guard(unnamed.lock);
+    if (!unnamed.superblock) unnamed.superblock = TRY(RamSuperblock::create(frame::heap_usage().limit / 2));
+    superblock = unnamed.superblock;
+  }
+  Ref<RamFile> file = TRY(make_ref<RamFile>(superblock.as_ref(), mode_of(FileType::regular) | 0777U, owner));
+  file->set_links(0);
+  return file;
 }
 
 }  // namespace kernel

@@ -92,6 +92,9 @@ class RamFile final : public RamInode {
   Result<std::uint64_t> seek_data(std::uint64_t offset, bool hole) override;
   Result<> read_page(std::uint64_t index, PageView into) override;
   Result<> write_page(std::uint64_t index, ConstPageView from) override;
+  Result<std::uint32_t> seals(bool add, std::uint32_t which) override;
+  // Before it is shown to anybody: seals may be added (memfd_create with MFD_ALLOW_SEALING).
+  void allow_seals() { seals_.store(0, std::memory_order_relaxed); }
 
  private:
   static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;
@@ -103,7 +106,10 @@ class RamFile final : public RamInode {
   void drop_pages(std::uint64_t first, std::uint64_t last);
   void raise_size(std::uint64_t size);
   void note_write();
+  bool sealed(std::uint32_t which) const { return (seals_.load(std::memory_order_acquire) & which) != 0; }
 
+  static constexpr std::uint32_t kSealsOnly = 1;     // F_SEAL_SEAL: no further seals
+  std::atomic<std::uint32_t> seals_{kSealsOnly};
   PageMap pages_;
   PositionLock size_lock_;  // one append, truncation or allocation at a time; held across user copies, see PositionLock
 };
@@ -154,6 +160,9 @@ class RamDirectory final : public RamInode {
   Vec<std::uint64_t> cookies_;             // of order_, also of removed ones
   std::uint64_t next_cookie_ = 2;
 };
+
+// A file that has no name and never had one (memfd_create(2)). ENOMEM.
+Result<Ref<RamFile>> make_unnamed_ram_file(Owner owner);
 
 class RamSymlink final : public RamInode {
  public:

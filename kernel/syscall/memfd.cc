@@ -1,0 +1,30 @@
+#include "kernel/syscall/memfd.h"
+
+#include <array>
+
+#include "kernel/task/task.h"
+#include "kernel/vfs/fd_table.h"
+#include "kernel/vfs/memfd.h"
+
+namespace kernel {
+namespace {
+
+constexpr std::uint32_t kCloExec = 1, kAllowSealing = 2, kNoExecSeal = 8, kExec = 16;
+constexpr std::size_t kLongestName = 249;
+
+}  // namespace
+
+Result<std::int32_t> sys_memfd_create(Task& task, UserPtr<const char> name, std::uint32_t flags) {
+  // MFD_HUGETLB is not supported: there are no huge pages.
+  if ((flags & ~(kCloExec | kAllowSealing | kNoExecSeal | kExec)) != 0) return Errno::inval;
+  if ((flags & kNoExecSeal) != 0 && (flags & kExec) != 0) return Errno::inval;
+  std::array<char, kLongestName + 1> text;
+  auto length = frame::copy_string_from_user(text, name.address());
+  if (!length.ok()) return length.error() == Errno::nametoolong ? Errno::inval : length.error();
+  const std::string_view view(text.data(), std::move(length).release());
+  const bool sealable = (flags & (kAllowSealing | kNoExecSeal)) != 0;
+  const Ref<OpenFile> file = TRY(make_memory_file(view, sealable, (flags & kNoExecSeal) == 0));
+  return static_cast<std::int32_t>(TRY(add_descriptor(task, file, (flags & kCloExec) != 0)));
+}
+
+}  // namespace kernel
