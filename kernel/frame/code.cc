@@ -49,6 +49,19 @@ void vcpu_init(VcpuBlock& vcpu, const host_abi::KernelLayout& where, std::uint64
   vcpu.ssa = where.ssa_frame(vcpu.index, 0);  // last: from here on exceptions are handled
 }
 
+VcpuTotals vcpu_totals() {
+  const host_abi::KernelLayout& where = layout();
+  VcpuTotals totals;
+  for (std::uint32_t index = 0; index < where.tcs_count; ++index) {
+    // SAFETY: the measured layout says where each vCPU's block is; its pages exist for the life of the enclave.
+    const auto& vcpu = *reinterpret_cast<const VcpuBlock*>(where.vcpu_block(index));
+    totals.syscalls += vcpu.syscalls;
+    totals.trapped_syscalls += vcpu.trapped_syscalls;
+    totals.exceptions += vcpu.exceptions;
+  }
+  return totals;
+}
+
 bool in_kernel_region(std::uint64_t address) { return address >= layout().kernel_base && address < layout().elrange_size; }
 
 }  // namespace kernel::frame

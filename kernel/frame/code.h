@@ -31,6 +31,12 @@ void switch_to(std::uint64_t& save, std::uint64_t load);
 // Fills the kernel's part of a vCPU block at its first entry.
 void vcpu_init(VcpuBlock& vcpu, const host_abi::KernelLayout& layout, std::uint64_t canary);
 
+// Counters of all vCPUs, added up; exact only while the others are idle.
+struct VcpuTotals {
+  std::uint64_t syscalls = 0, trapped_syscalls = 0, exceptions = 0;
+};
+VcpuTotals vcpu_totals();
+
 // Kernel text, for telling a program's wild jump and for the report.
 bool in_kernel_region(std::uint64_t address);
 

@@ -153,7 +153,29 @@ Result<> boot(std::uint64_t boot_block) {
 
 }  // namespace
 
+namespace {
+
+// What `--stats` shows of the kernel's own counting: one line each, level 6 of Op::log.
+void report_statistics() {
+  constexpr std::uint64_t kStatistics = 6;
+  const frame::VcpuTotals totals = frame::vcpu_totals();
+  String text;
+  const auto line = [&](std::string_view name, std::uint64_t value) {
+    // A line that does not fit into memory is left out.
+    static_cast<void>(text.try_append("  ").ok() && text.try_append(name).ok() && text.try_append("  ").ok() &&
+                      text.try_append(Digits(value).view()).ok() && text.try_append("\n").ok());
+  };
+  line("system calls", totals.syscalls);
+  line("of them trapped", totals.trapped_syscalls);
+  line("exceptions and interrupts", totals.exceptions);
+  line("task switches", scheduler().switches());
+  static_cast<void>(host::call(Op::log, {.args = {kStatistics}, .out = bytes_of(text.view()), .in = {}, .in_exact = false}).ok());
+}
+
+}  // namespace
+
 void shut_down(int status) {
+  if ((host::boot().flags & host_abi::kBootStats) != 0) report_statistics();
   for (;;) frame::leave(ExitCode::shutdown, static_cast<std::uint64_t>(status) & 0xff);
 }
 
