@@ -235,6 +235,10 @@ Result<> sys_getcpu(Task&, UserPtr<std::uint32_t> cpu, UserPtr<std::uint32_t> no
   return node.is_null() ? Result<>() : node.store(0);
 }
 
+Result<std::uint32_t> sys_membarrier(Task&, std::int32_t command, std::uint32_t flags, std::int32_t) {
+  return flags == 0 && command == abi::kMembarrierQuery ? Result<std::uint32_t>(0) : Result<std::uint32_t>(Errno::inval);
+}
+
 Result<> sys_arch_prctl(Task& task, std::int32_t code, std::uint64_t address) {
   switch (code) {
     case abi::kArchSetFs:

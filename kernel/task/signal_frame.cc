@@ -9,6 +9,7 @@
 #include "kernel/frame/user.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/access.h"
+#include "kernel/task/vdso.h"
 
 namespace kernel {
 
@@ -92,6 +93,17 @@ Result<> store_state(Task& task, std::uint64_t address) {
   return {};
 }
 
+// What XRSTOR would refuse, and Linux with it: unknown components, a compacted image, reserved header bytes, reserved MXCSR bits.
+Result<> check_state(std::span<const std::byte> area, std::uint64_t allowed) {
+  constexpr std::size_t kMxcsrOffset = 24;
+  constexpr std::uint32_t kMxcsrBits = 0xffff;
+  if ((load_bytes<std::uint32_t>(area, kMxcsrOffset) & ~kMxcsrBits) != 0) return Errno::fault;
+  const auto header = load_bytes<std::array<std::uint64_t, 8>>(area, kXsaveHeaderOffset);
+  if ((header[0] & ~allowed) != 0) return Errno::fault;
+  const std::span<const std::uint64_t> rest = std::span<const std::uint64_t>(header).subspan(1);
+  return std::ranges::all_of(rest, [](std::uint64_t word) { return word == 0; }) ? Result<>() : Result<>(Errno::fault);
+}
+
 // The vector state from a signal frame into the task's area. Absent or short images are allowed, as on Linux.
 Result<> load_state(Task& task, std::uint64_t address) {
   save_user_state();
@@ -107,7 +119,7 @@ Result<> load_state(Task& task, std::uint64_t address) {
   if (extended) extended = TRY(UserPtr<std::uint32_t>(address + bytes.xstate_size).load()) == abi::kFpXstateMagic2;
   const std::size_t size = extended ? bytes.xstate_size : kFxsaveSize;
   frame::xsave_make_initial(area);
-  if (!frame::copy_from_user(area.first(size), address).ok()) {
+  if (!frame::copy_from_user(area.first(size), address).ok() || !check_state(area, frame::xfrm()).ok()) {
     frame::xsave_make_initial(area);  // never half of one state and half of another
     return Errno::fault;
   }
@@ -120,6 +132,18 @@ Result<> load_state(Task& task, std::uint64_t address) {
   }
   frame::xsave_sanitise(area);
   return {};
+}
+
+// Where a handler returns to. A restorer that is nothing but `mov $15, %(r|e)ax; syscall` would trap (libraries leave it unpatched because
+// unwinders know its bytes): the vDSO's twin, which has a frame description, takes its place.
+std::uint64_t return_code(Task& task, std::uint64_t restorer) {
+  constexpr std::array<std::uint8_t, 9> kWide{0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+  constexpr std::array<std::uint8_t, 7> kNarrow{0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05};
+  const std::uint64_t twin = vdso_sigreturn();
+  std::array<std::uint8_t, 9> code{};
+  if (twin == 0 || !frame::copy_from_user(std::as_writable_bytes(std::span(code)), restorer).ok()) return restorer;
+  const bool plain = code == kWide || std::ranges::equal(std::span(code).first(kNarrow.size()), kNarrow);
+  return plain && task.mm().check(twin, 16, Access::execute).ok() ? twin : restorer;
 }
 
 }  // namespace
@@ -166,7 +190,7 @@ Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAc
 
   abi::RtSigFrame content{};
   if ((action.flags & abi::kSaRestorer) == 0) return Errno::fault;  // x86-64 has no other way back
-  content.pretcode = action.restorer;
+  content.pretcode = return_code(task, action.restorer);
   content.uc.flags = abi::kUcFpXstate | abi::kUcSigContextSs | abi::kUcStrictRestoreSs;
   content.uc.stack = task.altstack;
   content.uc.stack.flags = altstack_flags(task.altstack, frame.rsp) |
@@ -207,6 +231,7 @@ Result<> pop_signal_frame(Task& task, frame::TrapFrame& frame) {
   const abi::UContext context = TRY(UserPtr<abi::UContext>(base + offsetof(abi::RtSigFrame, uc)).load());
   // A RIP outside the user window would fault in the kernel's name or hit the host: refuse it here.
   if (context.mcontext.rip < frame::user_window_begin() || context.mcontext.rip >= frame::user_window_end()) return Errno::fault;
+  if ((context.mcontext.cs | 3) != kUserCs) return Errno::fault;  // IRET would refuse any other code segment
   TRY(load_state(task, context.mcontext.fpstate));
   frame.mark_full();
   registers_in(frame, context.mcontext);

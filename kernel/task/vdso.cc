@@ -20,6 +20,8 @@ constexpr std::array kImage = std::to_array<std::uint8_t>({
 // mult 0: the functions call the kernel until there are parameters.
 constexpr std::array<std::byte, VDSO_DATA_SIZE> kEmptyPage{};
 
+static_assert(kImage.size() <= kPageSize && kImage[VDSO_SIGRETURN_OFFSET - 1] == 0x90 && kImage[VDSO_SIGRETURN_OFFSET] == 0xb8);
+
 struct VdsoPages {
   RefPtr<SpecialPages> data;
   RefPtr<SpecialPages> image;
@@ -50,6 +52,8 @@ Result<std::uint64_t> map_vdso(AddressSpace& mm) {
   TRY(mm.map_special(pages.data.as_ref()));
   return mm.map_special(pages.image.as_ref());
 }
+
+std::uint64_t vdso_sigreturn() { return pages.image ? pages.image->address() + VDSO_SIGRETURN_OFFSET : 0; }
 
 void update_vdso_clock(const ClockParameters& parameters) {
   if (!pages.data) return;

@@ -15,6 +15,8 @@ namespace kernel {
 Result<> vdso_init();
 // Maps both into a new address space: the address of the shared object's ELF header (AT_SYSINFO_EHDR).
 Result<std::uint64_t> map_vdso(AddressSpace& mm);
+// The code in the vDSO that calls rt_sigreturn without trapping; 0 if there is no vDSO.
+std::uint64_t vdso_sigreturn();
 // New clock parameters, for host::set_clock_listener(). Any context; calls are serialised here.
 void update_vdso_clock(const ClockParameters& parameters);
 

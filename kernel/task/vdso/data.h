@@ -18,4 +18,6 @@ struct VdsoData {
 
 #define VDSO_DATA_SIZE 4096 /* the image starts this many bytes behind it */
 
+#define VDSO_SIGRETURN_OFFSET 0xb01 /* of __vdso_rt_sigreturn in the image; a nop precedes it */
+
 #endif

@@ -141,3 +141,31 @@ EXPORT int gettimeofday(struct timeval*, struct timezone*) __attribute__((weak, 
 EXPORT int64_t time(int64_t*) __attribute__((weak, alias("__vdso_time")));
 EXPORT int clock_getres(int, struct timespec*) __attribute__((weak, alias("__vdso_clock_getres")));
 EXPORT long getcpu(unsigned*, unsigned*, void*) __attribute__((weak, alias("__vdso_getcpu")));
+
+/* Where handlers return to when the program's own restorer does nothing but call rt_sigreturn: the same call through the gate, which does
+   not trap. Unwinders find it by its frame description ("S": a signal frame; the registers lie in the ucontext that RSP points to). The
+   `nop` belongs to it because they look up the byte before the return address. */
+__asm__(
+    ".pushsection .sigreturn, \"ax\", @progbits\n"
+    ".macro sig_register number, offset\n"
+    "  .cfi_escape 0x10, \\number, 3, 0x77, (\\offset & 0x7f) | 0x80, \\offset >> 7\n" /* DW_CFA_expression: breg7 + offset */
+    ".endm\n"
+    ".type __vdso_rt_sigreturn, @function\n"
+    ".hidden __vdso_rt_sigreturn\n"
+    ".globl __vdso_rt_sigreturn\n"
+    ".cfi_startproc simple\n"
+    ".cfi_signal_frame\n"
+    ".cfi_escape 0x0f, 4, 0x77, 0xa0, 1, 0x06\n" /* DW_CFA_def_cfa_expression: *(breg7 + 160) */
+    "sig_register 8, 40\n sig_register 9, 48\n sig_register 10, 56\n sig_register 11, 64\n"
+    "sig_register 12, 72\n sig_register 13, 80\n sig_register 14, 88\n sig_register 15, 96\n"
+    "sig_register 5, 104\n sig_register 4, 112\n sig_register 6, 120\n sig_register 3, 128\n"
+    "sig_register 1, 136\n sig_register 0, 144\n sig_register 2, 152\n sig_register 7, 160\n sig_register 16, 168\n"
+    "  nop\n"
+    "__vdso_rt_sigreturn:\n"
+    "  movl $15, %eax\n"
+    "  leaq 1f(%rip), %rcx\n"
+    "  jmp *%gs:" STRING(VCPU_GATE) "\n"
+    "1: ud2\n"
+    ".cfi_endproc\n"
+    ".size __vdso_rt_sigreturn, . - __vdso_rt_sigreturn\n"
+    ".popsection\n");
