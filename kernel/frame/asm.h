@@ -50,9 +50,9 @@ void kernel_before_user_return(kernel::frame::TrapFrame* frame);              //
 }
 
 namespace kernel::frame {
-// SAFETY: labels and functions are only compared as numbers.
 template <class T>
 std::uint64_t address_of_code(T* label) {
+  // SAFETY: labels and functions are only compared as numbers.
   return reinterpret_cast<std::uint64_t>(label);
 }
 }  // namespace kernel::frame

@@ -41,6 +41,18 @@ void switch_to(std::uint64_t& save, std::uint64_t load) { switch_stack(&save, lo
 
 void enter_user(ThreadContext& context) { enter_user_frame(&context.trap_frame()); }
 
+const host_abi::KernelLayout& measured_layout(const VcpuBlock& vcpu) {
+  // SAFETY: the builder wrote the address of the measured table into the measured block.
+  return *reinterpret_cast<const host_abi::KernelLayout*>(vcpu.layout);
+}
+
+bool runs_where_measured(const host_abi::KernelLayout& where) {
+  std::uint64_t here = 0;
+  // SAFETY: computes an address, nothing else.
+  asm("lea enclave_entry(%%rip), %0" : "=r"(here));
+  return here == where.entry;
+}
+
 void vcpu_init(VcpuBlock& vcpu, const host_abi::KernelLayout& where, std::uint64_t canary) {
   vcpu.canary = canary;
   vcpu.gate = address_of_code(&syscall_gate);

@@ -28,6 +28,12 @@ void switch_to(std::uint64_t& save, std::uint64_t load);
 // Enters user code with the context's trap frame; the kernel stack starts anew.
 [[noreturn]] void enter_user(ThreadContext& context);
 
+// The layout table that the builder recorded in a vCPU's measured block.
+const host_abi::KernelLayout& measured_layout(const VcpuBlock& vcpu);
+// The kernel was relocated before it was measured, so code runs at the address it was measured for only if ELRANGE starts at 0: then a
+// program-counter-relative address equals the recorded absolute one. (BASEADDR is not part of MRENCLAVE.)
+bool runs_where_measured(const host_abi::KernelLayout& layout);
+
 // Fills the kernel's part of a vCPU block at its first entry.
 void vcpu_init(VcpuBlock& vcpu, const host_abi::KernelLayout& layout, std::uint64_t canary);
 

@@ -21,6 +21,7 @@ std::uint64_t raw(std::span<const std::byte> bytes) { return reinterpret_cast<st
 template <class T>
 std::atomic_ref<T> word_at(std::uint64_t address) {
   KASSERT(outside_enclave(address, sizeof(T)) && address % sizeof(T) == 0);
+  // SAFETY: checked just above.
   return std::atomic_ref<T>(*reinterpret_cast<T*>(address));
 }
 

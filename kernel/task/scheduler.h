@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cstdint>
 
-#include "host_abi/entry.h"
 #include "kernel/base/list.h"
 #include "kernel/sync/lock.h"
 #include "kernel/task/thread.h"
@@ -26,6 +25,8 @@ struct SchedulerHost {
   void (*idle)(Instant deadline);             // sleeps unless that word was changed since
   void (*refresh_clock)();
 };
+
+inline constexpr std::uint32_t kMaxVcpus = 64;  // host_abi::kMaxVcpus (asserted in init/boot.cc)
 
 class Scheduler {
  public:
@@ -77,7 +78,7 @@ class Scheduler {
   friend void thread_start_function(void* argument);
   friend Thread& current_thread();
 
-  std::array<Vcpu, host_abi::kMaxVcpus> vcpus_;
+  std::array<Vcpu, kMaxVcpus> vcpus_;
   std::uint32_t count_ = 0;
   SchedulerHost host_{};
   std::atomic<std::uint32_t> waiting_{0};   // threads in run queues

@@ -4,7 +4,6 @@
 #ifndef KERNEL_FS_DEV_HOST_STREAM_H
 #define KERNEL_FS_DEV_HOST_STREAM_H
 
-#include "host_abi/entry.h"
 #include "kernel/host/client.h"
 #include "kernel/vfs/open_file.h"
 

@@ -3,7 +3,6 @@
 #include <array>
 
 #include "abi/fs.h"
-#include "host_abi/entry.h"
 #include "kernel/frame/cpuid.h"
 #include "kernel/fs/pseudo/tree.h"
 #include "kernel/host/config.h"
