@@ -196,7 +196,7 @@ Result<> AddressSpace::check(std::uint64_t address, std::uint64_t size, Access a
   std::uint64_t end = 0;
   if (__builtin_add_overflow(address, size, &end)) return Errno::fault;
   const std::uint64_t before = sequence_.load(std::memory_order_acquire);
-  const CachedArea& entry = cache_[(address >> 21) % kCachedAreas];
+  const CachedArea& entry = cache_[((address >> 21) * 2 + (access == Access::write ? 1 : 0)) % kCachedAreas];
   const std::uint64_t area_begin = entry.begin.load(std::memory_order_relaxed);
   const std::uint64_t area_end = entry.end.load(std::memory_order_relaxed);
   const auto prot = static_cast<std::uint32_t>(entry.prot.load(std::memory_order_relaxed));
@@ -221,7 +221,7 @@ bool AddressSpace::slow_check(std::uint64_t address, std::uint64_t end, Access a
     }
     if (!mm::permits(prot, access)) return false;
     if (at == address && end <= area->end && area->kind != AreaKind::reserve) {
-      CachedArea& entry = cache_[(address >> 21) % kCachedAreas];
+      CachedArea& entry = cache_[((address >> 21) * 2 + (access == Access::write ? 1 : 0)) % kCachedAreas];
       sequence_.fetch_add(1, std::memory_order_acq_rel);
       entry.begin.store(area->begin, std::memory_order_relaxed);
       entry.end.store(area->end, std::memory_order_relaxed);
