@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "abi/fs.h"
+#include "kernel/fs/ram/ram_fs.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/memfd.h"
@@ -23,7 +25,12 @@ Result<std::int32_t> sys_memfd_create(Task& task, UserPtr<const char> name, std:
   if (!length.ok()) return length.error() == Errno::nametoolong ? Errno::inval : length.error();
   const std::string_view view(text.data(), std::move(length).release());
   const bool sealable = (flags & (kAllowSealing | kNoExecSeal)) != 0;
-  const Ref<OpenFile> file = TRY(make_memory_file(view, sealable, (flags & kNoExecSeal) == 0));
+  const Credentials& who = task.credentials();
+  const Ref<RamFile> inode = TRY(make_unnamed_ram_file({.uid = who.fsuid, .gid = who.fsgid}));
+  if (sealable) inode->allow_seals();
+  if ((flags & kNoExecSeal) != 0) TRY(inode->change_attributes({.mode = 0666, .uid = {}, .gid = {}, .atime = {}, .mtime = {}}));
+  const Ref<MemoryFileName> label = TRY(make_ref<MemoryFileName>(TRY(String::from(view))));
+  const Ref<OpenFile> file = TRY(open_memory_file(*inode, abi::kORdWr | abi::kOLargeFile, label));
   return static_cast<std::int32_t>(TRY(add_descriptor(task, file, (flags & kCloExec) != 0)));
 }
 

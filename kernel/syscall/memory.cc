@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "abi/fs.h"
 #include "abi/mm.h"
 #include "kernel/base/checked.h"
 #include "kernel/base/vec.h"
@@ -51,6 +52,14 @@ Result<> add_file(Task& task, Fd fd, MapRequest& request) {
   if (request.shared && !file->may_write()) {
     if ((request.prot & kernel::kProtWrite) != 0) return Errno::acces;
     request.max_prot &= ~kernel::kProtWrite;
+  }
+  if (request.shared) {
+    // F_SEAL_WRITE, F_SEAL_FUTURE_WRITE of a memfd.
+    auto seals = file->seals(false, 0);
+    if (seals.ok() && (std::move(seals).release() & (abi::kSealWrite | abi::kSealFutureWrite)) != 0) {
+      if ((request.prot & kernel::kProtWrite) != 0) return Errno::perm;
+      request.max_prot &= ~kernel::kProtWrite;
+    }
   }
   request.file = TRY(file->mapping());
   request.label = label_for(*file);

@@ -9,7 +9,6 @@
 #include "kernel/syscall/ids.h"
 #include "kernel/syscall/io.h"
 #include "kernel/syscall/memfd.h"
-#include "kernel/syscall/memfd.h"
 #include "kernel/syscall/memory.h"
 #include "kernel/syscall/misc.h"
 #include "kernel/syscall/path.h"
@@ -271,11 +270,10 @@ consteval Table make_table() {
   entry(291, "epoll_create1", sys_epoll_create1);
   entry(293, "pipe2", sys_pipe2);
   entry(441, "epoll_pwait2", sys_epoll_pwait2);
-  // --- memory files, splicing (memfd.h, splice.h) ---
+  // --- splicing (splice.h) ---
   entry(275, "splice", sys_splice);
   entry(276, "tee", sys_tee);
   entry(278, "vmsplice", sys_vmsplice);
-  entry(319, "memfd_create", sys_memfd_create);
   // --- sockets (socket.h) ---
   entry(41, "socket", sys_socket);
   entry(42, "connect", sys_connect);
