@@ -33,6 +33,8 @@ inline constexpr SignalSet kSynchronous = signal_bit(abi::kSigSegv) | signal_bit
 
 enum class DefaultAction { terminate, core, ignore, stop, resume };
 DefaultAction default_action(int signo);
+// SIG_IGN, or SIG_DFL of a signal that does nothing by default.
+bool is_ignored(const abi::SigAction& action, int signo);
 
 // The handler table; shared by the threads of a process, and by processes made with CLONE_SIGHAND.
 class SignalHandlers final : public RefCounted<SignalHandlers> {

@@ -24,8 +24,6 @@ constexpr std::uint64_t kUserFlags = 0x40000 | 0x800 | 0x400 | 0x100 | 0x80 | 0x
 constexpr std::uint64_t kFixedFlags = 0x202;  // reserved bit 1 and IF
 constexpr std::uint16_t kUserCs = 0x33, kUserSs = 0x2b;
 
-std::uint64_t state_image_size(std::uint64_t state_size) { return state_size + abi::kFpXstateMagic2Size; }
-
 void registers_out(abi::SigContext& context, const frame::TrapFrame& frame) {
   context.r8 = frame.r8;
   context.r9 = frame.r9;
@@ -93,6 +91,17 @@ Result<> store_state(Task& task, std::uint64_t address) {
   return {};
 }
 
+// Initial state by its header: XRSTOR takes what the header does not list in its initial configuration, so the rest of the area need not
+// be written. The legacy part is, since frames always show it.
+void make_state_initial(std::span<std::byte> area) {
+  constexpr std::uint16_t kFcw = 0x37f;
+  constexpr std::uint32_t kMxcsr = 0x1f80;
+  constexpr std::size_t kMxcsrOffset = 24;
+  zero_bytes(area.first(kXsaveMinimum));
+  store_bytes(area, 0, kFcw);
+  store_bytes(area, kMxcsrOffset, kMxcsr);
+}
+
 // What XRSTOR would refuse, and Linux with it: unknown components, a compacted image, reserved header bytes, reserved MXCSR bits.
 Result<> check_state(std::span<const std::byte> area, std::uint64_t allowed) {
   constexpr std::size_t kMxcsrOffset = 24;
@@ -118,7 +127,7 @@ Result<> load_state(Task& task, std::uint64_t address) {
                   bytes.xstate_size <= bytes.extended_size;
   if (extended) extended = TRY(UserPtr<std::uint32_t>(address + bytes.xstate_size).load()) == abi::kFpXstateMagic2;
   const std::size_t size = extended ? bytes.xstate_size : kFxsaveSize;
-  frame::xsave_make_initial(area);
+  if (size < area.size()) frame::xsave_make_initial(area);
   if (!frame::copy_from_user(area.first(size), address).ok() || !check_state(area, frame::xfrm()).ok()) {
     frame::xsave_make_initial(area);  // never half of one state and half of another
     return Errno::fault;
@@ -147,29 +156,6 @@ std::uint64_t return_code(Task& task, std::uint64_t restorer) {
 }
 
 }  // namespace
-
-bool on_altstack(const abi::StackT& altstack, std::uint64_t sp) {
-  if ((static_cast<std::uint32_t>(altstack.flags) & abi::kSsAutoDisarm) != 0) return false;
-  return altstack.size != 0 && sp > altstack.sp && sp - altstack.sp <= altstack.size;
-}
-
-std::int32_t altstack_flags(const abi::StackT& altstack, std::uint64_t sp) {
-  if (altstack.size == 0) return abi::kSsDisable;
-  return on_altstack(altstack, sp) ? abi::kSsOnStack : 0;
-}
-
-std::uint64_t max_frame_size(std::uint64_t state_size) {
-  // Frame, image, alignment of both (64 + 16), the return address slot; Linux rounds in the same way.
-  return round_up(sizeof(abi::RtSigFrame) + state_image_size(state_size) + 64 + 16, 16);
-}
-
-std::optional<FramePlacement> place_frame(std::uint64_t sp, std::uint64_t state_size) {
-  const std::uint64_t image = state_image_size(state_size);
-  if (sp < image + sizeof(abi::RtSigFrame) + 256) return std::nullopt;
-  const std::uint64_t state = round_down(sp - image, 64);
-  const std::uint64_t frame = round_down(state - sizeof(abi::RtSigFrame), 16) - 8;
-  return FramePlacement{.frame = frame, .state = state};
-}
 
 Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAction& action, const abi::SigInfo& info,
                            SignalSet return_mask) {
@@ -206,8 +192,7 @@ Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAc
   TRY(store_state(task, place->state));
   TRY(UserPtr<abi::RtSigFrame>(place->frame).store(content));
 
-  // Handlers start with initial vector state.
-  frame::xsave_make_initial(task.xsave_area());
+  make_state_initial(task.xsave_area());  // for the handler
   frame.rdi = static_cast<std::uint64_t>(info.signo);
   frame.rsi = place->frame + offsetof(abi::RtSigFrame, info);
   frame.rdx = place->frame + offsetof(abi::RtSigFrame, uc);

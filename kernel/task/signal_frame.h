@@ -11,6 +11,9 @@
 
 namespace kernel {
 
+// Bytes of an XSAVE image of `state_size` bytes in a frame: with its trailing magic number.
+std::uint64_t state_image_size(std::uint64_t state_size);
+
 // Where the parts of a frame lie, given the stack pointer to grow down from. nullopt if it would wrap.
 struct FramePlacement {
   std::uint64_t frame;  // RtSigFrame; RSP when the handler starts (16n + 8)
