@@ -70,6 +70,8 @@ Result<> sys_execveat(Task& task, Fd directory, UserPtr<const char> path, UserPt
   if ((flags & ~(abi::kAtEmptyPath | abi::kAtSymlinkNoFollow)) != 0) return Errno::inval;
   [[clang::uninitialized]] PathBuffer buffer;
   const std::string_view text = TRY(buffer.load(path, (flags & abi::kAtEmptyPath) != 0));
+  // The file's errors come before those of the arguments (do_open_execat is Linux's first step).
+  TRY(the_files.open(task, directory, text, flags));
   ExecRequest request;
   request.directory = directory;
   request.path = text;

@@ -254,10 +254,10 @@ Result<std::uint64_t> sys_fcntl(Task& task, Fd fd, std::uint32_t command, std::u
 }
 
 Result<> sys_flock(Task& task, Fd fd, std::uint32_t operation) {
-  const RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
   const bool wait = (operation & abi::kLockNb) == 0;
   const std::uint32_t kind = operation & ~abi::kLockNb;
   if (kind != abi::kLockSh && kind != abi::kLockEx && kind != abi::kLockUn) return Errno::inval;
+  const RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
   if (!file->inode()) return Errno::badf;
   const Ref<FileLocks> locks = TRY(file->inode()->file_locks());
   if (kind == abi::kLockUn) {

@@ -65,7 +65,7 @@ Result<std::uint32_t> do_poll(Task& task, UserPtr<abi::PollFd> fds, std::uint32_
 
 // ---- select
 
-constexpr std::uint32_t kSetWords = 1024 / 64;  // descriptors beyond the table's end cannot be open
+constexpr std::uint32_t kSmallestTable = 64;  // descriptors that Linux's table holds from the start; bits beyond the table are not looked at
 constexpr std::uint32_t kReadEvents = kPollReadable | kPollRdBand | kPollHup | kPollErr, kWriteEvents = kPollWritable | kPollWrBand | kPollErr;
 
 struct SelectSet {
@@ -126,7 +126,8 @@ std::uint32_t collect(SelectSets& sets, std::span<const PollItem> items, std::sp
 // for again without those that are ready (it cannot change back).
 Result<std::uint32_t> do_select(Task& task, std::int32_t count, SelectSets& sets, Instant deadline) {
   if (count < 0) return Errno::inval;
-  const std::uint32_t limit = std::min<std::uint32_t>(static_cast<std::uint32_t>(count), kSetWords * 64);
+  const auto table = static_cast<std::uint32_t>(round_up(std::max(files_of(task).capacity(), kSmallestTable), 64));
+  const std::uint32_t limit = std::min(static_cast<std::uint32_t>(count), table);
   const std::size_t words = (limit + 63) / 64;
   for (SelectSet* set : {&sets.read, &sets.write, &sets.except}) TRY(set->load(words));
   Vec<std::uint32_t> numbers;

@@ -27,9 +27,9 @@ Result<std::size_t> EventFd::read(IoSink& sink) {
 }
 
 Result<std::size_t> EventFd::write(IoSource& source) {
-  if (source.remaining() < sizeof(std::uint64_t)) return Errno::inval;
+  // Newer kernels insist on the exact size (eventfd_write).
+  if (source.remaining() != sizeof(std::uint64_t)) return Errno::inval;
   std::uint64_t added = 0;
-  source.limit(sizeof(added));
   if (TRY(source.take(std::as_writable_bytes(std::span<std::uint64_t, 1>(&added, 1)))) != sizeof(added)) return Errno::fault;
   if (added == ~std::uint64_t{0}) return Errno::inval;
   for (;;) {

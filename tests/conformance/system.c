@@ -176,6 +176,8 @@ static void unknown_calls(void)
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         printf("call %d: %ld %s\n", none[i], syscall(none[i], 0, 0, 0, 0, 0, 0), conf_errno(errno));
     RES(syscall(SYS_membarrier, 0, 0, 0) >= 0);
+    RES(syscall(SYS_vmsplice, -1, 0, 0, 0));
+    RES(syscall(SYS_accept4, -1, 0, 0, 0));
 }
 
 int main(void)
