@@ -1,12 +1,11 @@
 #include "kernel/syscall/memfd.h"
 
-#include <array>
-
 #include "abi/fs.h"
 #include "kernel/fs/ram/ram_fs.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/memfd.h"
+#include "kernel/vfs/path.h"
 
 namespace kernel {
 namespace {
@@ -20,10 +19,11 @@ Result<std::int32_t> sys_memfd_create(Task& task, UserPtr<const char> name, std:
   // MFD_HUGETLB is not supported: there are no huge pages.
   if ((flags & ~(kCloExec | kAllowSealing | kNoExecSeal | kExec)) != 0) return Errno::inval;
   if ((flags & kNoExecSeal) != 0 && (flags & kExec) != 0) return Errno::inval;
-  std::array<char, kLongestName + 1> text;
-  auto length = frame::copy_string_from_user(text, name.address());
-  if (!length.ok()) return length.error() == Errno::nametoolong ? Errno::inval : length.error();
-  const std::string_view view(text.data(), std::move(length).release());
+  [[clang::uninitialized]] PathBuffer buffer;
+  auto loaded = buffer.load(name, true);
+  if (!loaded.ok()) return loaded.error() == Errno::nametoolong ? Errno::inval : loaded.error();
+  const std::string_view view = std::move(loaded).release();
+  if (view.size() > kLongestName) return Errno::inval;
   const bool sealable = (flags & (kAllowSealing | kNoExecSeal)) != 0;
   const Credentials& who = task.credentials();
   const Ref<RamFile> inode = TRY(make_unnamed_ram_file({.uid = who.fsuid, .gid = who.fsgid}));

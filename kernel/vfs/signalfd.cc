@@ -17,7 +17,7 @@ abi::SignalFdSigInfo to_signalfd(const abi::SigInfo& info) {
   out.code = info.code;
   const bool fault = (kSynchronous & signal_bit(info.signo)) != 0 && info.code > 0 && info.code != abi::kSiKernel;
   if (fault) {
-    out.addr = info.address();
+    out.addr = info.fields[0];
   } else if (info.code == abi::kSiTimer) {
     out.tid = static_cast<std::uint32_t>(info.pid());
     out.overrun = info.uid();

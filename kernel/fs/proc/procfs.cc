@@ -13,30 +13,31 @@ constexpr std::uint64_t kSelfOffset = kTreeOffsetEnd, kThreadSelfOffset = kSelfO
 constexpr std::uint64_t kRootIno = 1;
 
 // /proc/self and the like: links whose text depends on the reader, or not.
-class RootLink final : public PseudoLink {
- public:
-  RootLink(Ref<Superblock> superblock, std::uint64_t ino, std::string_view name)
-      : PseudoLink(superblock, ino, mode_of(FileType::symlink) | 0777), name_(name) {}
-  Result<> target(Text& out) override {
-    const auto pid = static_cast<std::uint64_t>(current_task().process().pid());
-    if (name_ == "self")
-      out << pid;
-    else if (name_ == "thread-self")
-      out << pid << "/task/" << static_cast<std::uint64_t>(current_task().tid());
-    else
-      out << "self/" << name_;
-    return {};
-  }
-
- private:
-  const std::string_view name_;  // of kLinks
-};
-
 struct NamedLink {
   std::string_view name;
   std::uint64_t offset;
 };
 constexpr std::array<NamedLink, 4> kLinks{{{"self", kSelfOffset}, {"thread-self", kThreadSelfOffset}, {"net", kNetOffset}, {"mounts", kMountsOffset}}};
+
+class RootLink final : public PseudoLink {
+ public:
+  RootLink(Ref<Superblock> superblock, std::size_t index)
+      : PseudoLink(superblock, kLinks[index].offset, mode_of(FileType::symlink) | 0777), index_(index) {}
+  Result<> target(Text& out) override {
+    const std::string_view name = kLinks[index_].name;
+    const auto pid = static_cast<std::uint64_t>(current_task().process().pid());
+    if (name == "self")
+      out << pid;
+    else if (name == "thread-self")
+      out << pid << "/task/" << static_cast<std::uint64_t>(current_task().tid());
+    else
+      out << "self/" << name;
+    return {};
+  }
+
+ private:
+  const std::size_t index_;
+};
 
 class ProcRoot final : public PseudoInode {
  public:
@@ -44,8 +45,8 @@ class ProcRoot final : public PseudoInode {
 
   Result<Ref<Inode>> lookup(std::string_view name) override {
     const Ref<Superblock> here(superblock());
-    for (const NamedLink& link : kLinks)
-      if (link.name == name) return Ref<Inode>(TRY(make_ref<RootLink>(here, link.offset, link.name)));
+    for (std::size_t i = 0; i < kLinks.size(); ++i)
+      if (kLinks[i].name == name) return Ref<Inode>(TRY(make_ref<RootLink>(here, i)));
     if (name == "sys") return tree_directory(here, proc_sysctl_tree(), "sys");
     if (name.front() >= '1' && name.front() <= '9') {
       auto number = parse_decimal(name);

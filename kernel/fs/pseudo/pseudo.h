@@ -15,21 +15,23 @@ namespace kernel {
 class PseudoSuperblock final : public Superblock {
  public:
   using RootMaker = Result<Ref<Inode>> (*)(Ref<PseudoSuperblock> superblock);
-  // `type_name` and `magic` as /proc/mounts and statfs show them; the name is a literal.
+  // `type_name` and `magic` as /proc/mounts and statfs show them; the name has at most 16 characters.
   PseudoSuperblock(std::string_view type_name, std::uint64_t magic, RootMaker make_root)
-      : type_name_(type_name), magic_(magic), make_root_(make_root) {}
+      : magic_(magic), make_root_(make_root) {
+    type_name_.append_clipped(type_name);
+  }
   // Makes the root; once, before root().
   Result<> start();
 
   // The mount table asks once; the root belongs to the mount from then on (it holds this object, so keeping it here would be a circle).
   Ref<Inode> root() override;
-  std::string_view type_name() const override { return type_name_; }
+  std::string_view type_name() const override { return type_name_.view(); }
   Result<FsStatistics> statistics() override;
   // Names come and go with processes and configuration.
   bool caches_names() const override { return false; }
 
  private:
-  const std::string_view type_name_;
+  FixedString<16> type_name_;
   const std::uint64_t magic_;
   const RootMaker make_root_;
   RefPtr<Inode> root_;

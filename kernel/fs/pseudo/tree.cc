@@ -9,6 +9,7 @@ namespace kernel {
 namespace {
 
 constexpr std::string_view kPerCpu = "cpu#";
+constexpr std::size_t kLongestPath = 96;  // of the tables
 constexpr std::uint64_t kOffsetsPerEntry = 256;  // room for one name per virtual CPU behind a table index
 
 // The part of `path` below the directory `prefix`; nullopt if it does not lie there.
@@ -55,21 +56,23 @@ class TreeFile final : public TextInode {
 
 class TreeLink final : public PseudoLink {
  public:
-  TreeLink(Ref<Superblock> superblock, std::uint64_t ino, std::string_view target)
-      : PseudoLink(superblock, ino, mode_of(FileType::symlink) | 0777), target_(target) {}
+  TreeLink(Ref<Superblock> superblock, std::uint64_t ino, const TreeEntry& entry)
+      : PseudoLink(superblock, ino, mode_of(FileType::symlink) | 0777), entry_(entry) {}
   Result<> target(Text& out) override {
-    out << target_;
+    out << entry_.text;
     return {};
   }
 
  private:
-  const std::string_view target_;  // part of a constant table
+  const TreeEntry entry_;
 };
 
 class TreeDirectory final : public PseudoInode {
  public:
   TreeDirectory(Ref<Superblock> superblock, std::uint64_t ino, TreeTable tree, std::string_view prefix, std::optional<std::uint32_t> cpu)
-      : PseudoInode(superblock, ino, mode_of(FileType::directory) | 0555), tree_(tree), prefix_(prefix), cpu_(cpu) {}
+      : PseudoInode(superblock, ino, mode_of(FileType::directory) | 0555), tree_(tree), cpu_(cpu) {
+    prefix_.append_clipped(prefix);
+  }
   Result<Ref<Inode>> lookup(std::string_view name) override {
     return tree_lookup(Ref<Superblock>(superblock()), tree_, prefix_, cpu_, name);
   }
@@ -80,7 +83,7 @@ class TreeDirectory final : public PseudoInode {
 
  private:
   const TreeTable tree_;           // a constant table
-  const std::string_view prefix_;  // part of it
+  FixedString<kLongestPath> prefix_;
   const std::optional<std::uint32_t> cpu_;
 };
 
@@ -123,7 +126,7 @@ Result<Ref<Inode>> tree_lookup(Ref<Superblock> superblock, TreeTable tree, std::
     const std::string_view path = entry.path.substr(0, entry.path.size() - rest->size() + component.size());
     const std::uint64_t ino = number_of(path, number);
     if (component.size() != rest->size() || entry.type == FileType::directory) return Ref<Inode>(TRY(make_ref<TreeDirectory>(superblock, ino, tree, path, number)));
-    if (entry.type == FileType::symlink) return Ref<Inode>(TRY(make_ref<TreeLink>(superblock, ino, entry.text)));
+    if (entry.type == FileType::symlink) return Ref<Inode>(TRY(make_ref<TreeLink>(superblock, ino, entry)));
     return Ref<Inode>(TRY(make_ref<TreeFile>(superblock, ino, entry, number.value_or(0))));
   }
   return Errno::noent;
