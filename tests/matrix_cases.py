@@ -27,6 +27,7 @@ PROGRAMS = {
     "signals": ("signals.c", "gcc", []),
     "clock": ("clock.c", "gcc", []),
     "events": ("events.c", "gcc", []),
+    "sockets": ("sockets.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
     "calls": ("calls.c", "gcc", []),

@@ -104,6 +104,10 @@ Result<RefPtr<UnixBinding>> bind_unix_name(Task& task, const Ref<UnixEnd>& end, 
   return RefPtr<UnixBinding>(binding);
 }
 
+bool unix_name_exists(Task& task, const UnixName& name) {
+  return !name.empty() && !is_abstract(name) && lookup_path(task, kAtFdCwd, path_in(name), 0).ok();
+}
+
 void release_unix_name(const UnixEnd& end) {
   const UnixName name = end.name();
   if (!is_abstract(name)) return;

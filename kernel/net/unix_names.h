@@ -32,6 +32,8 @@ SocketAddress make_unix_address(const UnixName& name);
 // Binds `end` to the name; the empty name draws an abstract one (autobind). The binding if it is a path (to be cleared when the socket
 // closes). EADDRINUSE, and errors of making a file.
 Result<RefPtr<UnixBinding>> bind_unix_name(Task& task, const Ref<UnixEnd>& end, const UnixName& name);
+// True if a path is there already.
+bool unix_name_exists(Task& task, const UnixName& name);
 // Gives an abstract name back.
 void release_unix_name(const UnixEnd& end);
 // The end that a name leads to. ECONNREFUSED if nobody is there; errors of the path.

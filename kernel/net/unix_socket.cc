@@ -51,7 +51,11 @@ void UnixSocket::set_peer(RefPtr<UnixEnd> peer) {
 Result<> UnixSocket::bind(Task& task, std::span<const std::byte> address) {
   const UnixName name = TRY(parse_unix_address(address));
   bool free = false;
-  if (!bound_.compare_exchange_strong(free, true)) return name.empty() ? Result<>() : Result<>(Errno::inval);
+  if (!bound_.compare_exchange_strong(free, true)) {
+    if (name.empty()) return {};
+    // Linux makes the file first: a name that exists is what it complains about.
+    return unix_name_exists(task, name) ? Errno::addrinuse : Errno::inval;
+  }
   auto bound = bind_unix_name(task, end_, name);
   if (!bound.ok()) {
     bound_.store(false);
