@@ -167,6 +167,7 @@ Result<> sys_kill(Task& task, std::int32_t pid, std::int32_t signo) {
   if (is_bad_number(signo)) return Errno::inval;
   const abi::SigInfo info = own_info(task, signo, abi::kSiUser);
   if (pid > 0) {
+    if (Pid{pid} == task.process().pid()) return send_checked(task, task.process(), info);
     const Ref<Process> target = TRY(target_process(Pid{pid}));
     return send_checked(task, *target, info);
   }

@@ -251,6 +251,7 @@ Result<> shed_old_program(Task& task) {
   task.altstack = {.sp = 0, .flags = abi::kSsDisable, .reserved = 0, .size = 0};
   task.clear_child_tid = UserPtr<std::int32_t>();
   task.robust_list = 0;
+  task.plain_restorer = 0;
   TaskAccess::restarting(task) = false;
   // A table that another process shares (CLONE_FILES) must not lose its descriptors.
   if (task.files().ref_count() > 1) task.set_files(TRY(task.files().clone()));

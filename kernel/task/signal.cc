@@ -64,7 +64,8 @@ Result<> queue_signal(Process& process, Task* only, const abi::SigInfo& info, Af
     node = Own<QueuedSignal>();
   }
   if (!pending.add(info, node)) return {};
-  process.signal_arrived().wake_all(1);
+  // The read-modify-write of the pending set and that of the waiters' count order this look against a waiter's own.
+  if (process.signal_arrived().has_waiters()) process.signal_arrived().wake_all(1);
   if (target != nullptr && !blocked) after.wake = RefPtr<Task>(target);
   return {};
 }
@@ -74,10 +75,10 @@ Result<> send(Process& process, Task* only, const abi::SigInfo& info) {
   const Result<> result = queue_signal(process, only, info, after);
   if (after.kill) process.request_exit(abi::wait_signaled(abi::kSigKill, false));
   if (after.continued) report_continued(process);
-  if (after.wake) {
+  if (after.wake && frame::this_vcpu().current == &after.wake->context())
+    after.wake->set_work(frame::kWorkSignal);  // the running thread sees it on its way back
+  else if (after.wake)
     after.wake->notify(frame::kWorkSignal);
-    after.wake->unpark();
-  }
   return result;
 }
 

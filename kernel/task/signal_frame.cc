@@ -114,24 +114,21 @@ Result<> check_state(std::span<const std::byte> area, std::uint64_t allowed) {
 }
 
 // The vector state from a signal frame into the task's area. Absent or short images are allowed, as on Linux.
-Result<> load_state(Task& task, std::uint64_t address) {
-  save_user_state();
-  const std::span<std::byte> area = task.xsave_area();
-  if (address == 0) {
-    frame::xsave_make_initial(area);
-    return {};
-  }
+Result<> load_image(std::span<std::byte> area, std::uint64_t address) {
   if (!is_aligned(address, 64)) return Errno::fault;
-  const abi::FpxSwBytes bytes = TRY(UserPtr<abi::FpxSwBytes>(address + abi::kFpxSwOffset).load());
+  // Most frames hold a whole image: take it in one copy and look at its software bytes then.
+  const bool whole = frame::copy_from_user(area, address).ok();
+  const abi::FpxSwBytes bytes =
+      whole ? load_bytes<abi::FpxSwBytes>(area, abi::kFpxSwOffset) : TRY(UserPtr<abi::FpxSwBytes>(address + abi::kFpxSwOffset).load());
   bool extended = bytes.magic1 == abi::kFpXstateMagic1 && bytes.xstate_size >= kXsaveMinimum && bytes.xstate_size <= area.size() &&
                   bytes.xstate_size <= bytes.extended_size;
   if (extended) extended = TRY(UserPtr<std::uint32_t>(address + bytes.xstate_size).load()) == abi::kFpXstateMagic2;
   const std::size_t size = extended ? bytes.xstate_size : kFxsaveSize;
-  if (size < area.size()) frame::xsave_make_initial(area);
-  if (!frame::copy_from_user(area.first(size), address).ok() || !check_state(area, frame::xfrm()).ok()) {
-    frame::xsave_make_initial(area);  // never half of one state and half of another
-    return Errno::fault;
+  if (!whole || size < area.size()) {
+    frame::xsave_make_initial(area);
+    TRY(frame::copy_from_user(area.first(size), address));
   }
+  TRY(check_state(area, frame::xfrm()));
   if (extended) {
     // Components that the frame did not claim to hold come back in their initial configuration.
     const std::uint64_t present = load_bytes<std::uint64_t>(area, kXsaveHeaderOffset) & bytes.xfeatures;
@@ -143,16 +140,31 @@ Result<> load_state(Task& task, std::uint64_t address) {
   return {};
 }
 
+Result<> load_state(Task& task, std::uint64_t address) {
+  save_user_state();
+  const std::span<std::byte> area = task.xsave_area();
+  if (address == 0) {
+    frame::xsave_make_initial(area);
+    return {};
+  }
+  const Result<> loaded = load_image(area, address);
+  if (!loaded.ok()) frame::xsave_make_initial(area);  // never half of one state and half of another
+  return loaded;
+}
+
 // Where a handler returns to. A restorer that is nothing but `mov $15, %(r|e)ax; syscall` would trap (libraries leave it unpatched because
 // unwinders know its bytes): the vDSO's twin, which has a frame description, takes its place.
 std::uint64_t return_code(Task& task, std::uint64_t restorer) {
   constexpr std::array<std::uint8_t, 9> kWide{0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
   constexpr std::array<std::uint8_t, 7> kNarrow{0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05};
   const std::uint64_t twin = vdso_sigreturn();
+  if (restorer != 0 && restorer == task.plain_restorer) return twin;
   std::array<std::uint8_t, 9> code{};
   if (twin == 0 || !frame::copy_from_user(std::as_writable_bytes(std::span(code)), restorer).ok()) return restorer;
   const bool plain = code == kWide || std::ranges::equal(std::span(code).first(kNarrow.size()), kNarrow);
-  return plain && task.mm().check(twin, 16, Access::execute).ok() ? twin : restorer;
+  if (!plain || !task.mm().check(twin, 16, Access::execute).ok()) return restorer;
+  task.plain_restorer = restorer;
+  return twin;
 }
 
 }  // namespace

@@ -110,6 +110,8 @@ class Task final : public Thread, public ListNode<TaskListTag> {
 
   std::atomic<bool> pi_contended{false};  // some thread waited for a PI lock of this one
 
+  std::uint64_t plain_restorer = 0;  // a restorer that was found to do nothing but call rt_sigreturn
+
   // What the last exception left for sigcontext.
   std::uint64_t fault_vector = 0, fault_error = 0, fault_address = 0;
 
