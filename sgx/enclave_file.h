@@ -157,7 +157,7 @@ struct SigningParams {
   Id128 isv_ext_prod_id{};  // needs kss
 };
 
-inline constexpr std::uint64_t kDefaultBootHeap = 8 * 1024 * 1024;
+inline constexpr std::uint64_t kDefaultBootHeap = 2 * 1024 * 1024;
 
 struct EnclaveFileInputs {
   std::string kernel_path;           // static-PIE linked at 0
