@@ -11,13 +11,13 @@
 // pad - 2). The padding and these two bytes lie in one 4096-byte page.
 // A stub is kStubSize bytes, built by the kernel:
 //     displaced bytes, then
-//     syscall: lea ret(%rip),%rcx ; mov $site_index,%r11d ; jmp *%gs:gate          (ret = address after the `syscall`)
-//     cpuid:   lea ret(%rip),%rbx ; mov $site_index,%edx  ; jmp *%gs:cpuid_gate    (ret = address after the `cpuid`)
+//     syscall: lea ret(%rip),%rcx ; jmp *%gs:gate          (ret = address after the `syscall`)
+//     cpuid:   lea ret(%rip),%rbx ; jmp *%gs:cpuid_gate    (ret = address after the `cpuid`)
 // Displaced instructions hold no branches, do not change rsp, and if one is rip-relative its disp32 position is given.
 //
 // What a program sees of a stub (signal frames, /proc, restart): an interruption at stub offset p < displaced is shown as file_offset
 // (the displaced instructions before the last one can run twice without harm); at p >= displaced as the address of the syscall/cpuid
-// itself (rcx and r11, or rbx and rdx, are overwritten by it anyway), which traps and is emulated. A restarted system call continues
+// itself (rcx, or rbx, is overwritten by it anyway), which traps and is emulated. A restarted system call continues
 // at the address of the `syscall`, never at file_offset: the last displaced instruction runs once only.
 #ifndef HOST_ABI_PATCH_TABLE_H
 #define HOST_ABI_PATCH_TABLE_H

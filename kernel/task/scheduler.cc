@@ -291,12 +291,7 @@ void Scheduler::update_tick() {
 void Scheduler::on_earlier_timer() {
   Vcpu& local = here();
   if (local.current != nullptr) local.current->set_work(frame::kWorkTimers);
-  // A sleeper left with a later deadline: one of them has to be told.
-  for (std::uint32_t index = 0; index < count_; ++index)
-    if (vcpus_[index].state.load(std::memory_order_relaxed) == VcpuState::sleeping && &vcpus_[index] != &local) {
-      // While this vCPU is busy the tick serves the timer; waking a sleeper would cost more than it gains.
-      break;
-    }
+  // Sleepers that left with a later deadline are not told: while this vCPU is busy the tick serves the timer, which costs less.
 }
 
 void Scheduler::pay_debts() {

@@ -48,7 +48,7 @@ class Epoll final : public OpenFile, private DeferredWake {
   Result<> add(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
   Result<> modify(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
   Result<> remove(std::int32_t fd, OpenFile& file) EXCLUDES(control_);
-  // Fills `into` from the front: how many. 0 at the deadline; Errno::intr-like restart codes as epoll_wait(2): EINTR always.
+  // Fills `into` from the front: how many. 0 at the deadline; EINTR on a signal, never restarted (signal(7)).
   Result<std::size_t> wait(std::span<abi::EpollEvent> into, Instant deadline);
 
   std::uint32_t readiness() override;

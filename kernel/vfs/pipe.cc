@@ -102,7 +102,7 @@ Result<std::size_t> Pipe::peek(IoSink& sink, bool nonblocking) {
 }
 
 // With the writer's lock: fills what room there is.
-Result<std::size_t> Pipe::write_room(IoSource& source, std::uint64_t) {
+Result<std::size_t> Pipe::write_room(IoSource& source) {
   TRY(make_buffer());
   std::size_t moved = 0;
   while (!source.empty()) {
@@ -134,7 +134,7 @@ Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
     const std::uint64_t needed = source.remaining() <= kAtomic ? source.remaining() : 1;
     write_lock_.lock();
     Result<std::size_t> moved = std::size_t{0};
-    if (has_room(needed)) moved = write_room(source, needed);
+    if (has_room(needed)) moved = write_room(source);
     write_lock_.unlock();
     if (!moved.ok()) return partial(moved.error());
     if (const std::size_t count = std::move(moved).release(); count != 0) {

@@ -50,7 +50,7 @@ class Pipe final : public InodePayload {
   std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
   std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }
   Result<std::size_t> read_available(IoSink& sink);
-  Result<std::size_t> write_room(IoSource& source, std::uint64_t needed);
+  Result<std::size_t> write_room(IoSource& source);
   bool has_room(std::uint64_t needed) const;
 
   PositionLock read_lock_, write_lock_;
