@@ -194,19 +194,8 @@ void unlink_slab(CentralClass& central, Slab* slab) {
   if (slab->next != nullptr) slab->next->previous = slab->previous;
 }
 
-// Moves up to half a cache of objects from slabs to the vCPU. False if there is no memory.
-bool refill(std::size_t size_class) {
-  CentralClass& central = heap().classes[size_class];
-  if (std::atomic_ref(central.partial).load(std::memory_order_relaxed) == nullptr) {
-    Slab* fresh = make_slab(size_class);
-    if (fresh == nullptr) return false;
-    const HeapGuard guard(central.lock);
-    link_slab(central, fresh);
-    ++central.empty;
-  }
-  // Growing may have gone through the host, but the thread is on the same vCPU still: host calls do not switch threads.
-  Magazine& magazine = this_cache().magazines[size_class];
-  const HeapGuard guard(central.lock);
+// Moves up to half a cache of objects from slabs to the magazine. The lock of the class is held.
+void take_objects(CentralClass& central, std::size_t size_class, Magazine& magazine) {
   for (std::uint32_t wanted = cache_limit(size_class) / 2; wanted > 0 && central.partial != nullptr; --wanted) {
     Slab* slab = central.partial;
     FreeObject* object = slab->free;
@@ -218,7 +207,26 @@ bool refill(std::size_t size_class) {
     magazine.head = object;
     ++magazine.count;
   }
-  return magazine.count != 0;
+}
+
+// Fills the vCPU's magazine. False if there is no memory.
+bool refill(std::size_t size_class) {
+  CentralClass& central = heap().classes[size_class];
+  Magazine& magazine = this_cache().magazines[size_class];
+  {
+    const HeapGuard guard(central.lock);
+    take_objects(central, size_class, magazine);
+  }
+  if (magazine.count != 0) return true;
+  // Growing may go through the host, but the thread stays on its vCPU: host calls do not switch threads.
+  Slab* fresh = make_slab(size_class);
+  if (fresh == nullptr) return false;
+  // One hold for both: were the slab only linked, another vCPU could empty it before this one looks.
+  const HeapGuard guard(central.lock);
+  link_slab(central, fresh);
+  ++central.empty;
+  take_objects(central, size_class, magazine);
+  return true;
 }
 
 // Moves half of a full cache back; slabs that became empty go back to the pages, but for one.
