@@ -1,7 +1,5 @@
 #include "kernel/syscall/event.h"
 
-#include <algorithm>
-#include <array>
 
 #include "abi/fs.h"
 #include "kernel/vfs/epoll.h"
@@ -28,15 +26,25 @@ Instant deadline_after(std::int32_t timeout_ms) {
   return monotonic_now() + static_cast<std::uint64_t>(timeout_ms) * kNsPerMs;
 }
 
+// Writes the events one behind the other into the caller's array.
+class UserEvents final : public EpollSink {
+ public:
+  explicit UserEvents(UserPtr<abi::EpollEvent> events) : next_(events) {}
+  Result<> take(std::span<const abi::EpollEvent> events) override {
+    TRY(next_.store_all(events));
+    next_ = TRY(next_.at(events.size()));
+    return {};
+  }
+
+ private:
+  UserPtr<abi::EpollEvent> next_;
+};
+
 Result<std::uint64_t> do_wait(Task& task, Fd epoll, UserPtr<abi::EpollEvent> events, std::int32_t count, Instant deadline) {
   if (count <= 0 || count > kMaxEvents) return Errno::inval;
   const RefPtr<OpenFile> file = TRY(get_epoll(task, epoll));
-  // More events than fit in one round are told by the next call, as epoll_wait(2) allows.
-  std::array<abi::EpollEvent, 64> found;
-  const std::size_t most = std::min<std::size_t>(static_cast<std::size_t>(count), found.size());
-  const std::size_t got = TRY(file->as_epoll()->wait(std::span(found).first(most), deadline));
-  TRY(events.store_all(std::span(found).first(got)));
-  return std::uint64_t{got};
+  UserEvents sink(events);
+  return std::uint64_t{TRY(file->as_epoll()->wait(sink, static_cast<std::size_t>(count), deadline))};
 }
 
 Result<> apply_mask(Task& task, UserPtr<const std::uint64_t> mask) {

@@ -20,6 +20,9 @@ Result<Ref<Task>> task_by_id(Task& task, Pid pid) {
   return found ? Result<Ref<Task>>(found.as_ref()) : Result<Ref<Task>>(Errno::srch);
 }
 
+// The affinity calls look for a negative id like for any other.
+Result<Ref<Task>> task_for_affinity(Task& task, Pid pid) { return static_cast<std::int32_t>(pid) < 0 ? Result<Ref<Task>>(Errno::srch) : task_by_id(task, pid); }
+
 bool is_realtime(std::int32_t policy) { return policy == abi::kSchedFifo || policy == abi::kSchedRr; }
 bool is_fair(std::int32_t policy) { return policy == abi::kSchedOther || policy == abi::kSchedBatch || policy == abi::kSchedIdle; }
 
@@ -159,7 +162,7 @@ std::uint64_t online_mask() {
 Result<> sys_sched_setaffinity(Task& task, Pid pid, std::uint32_t size, UserPtr<const std::uint8_t> mask) {
   std::array<std::byte, sizeof(std::uint64_t)> bytes{};
   TRY(frame::copy_from_user(std::span(bytes).first(std::min<std::size_t>(size, bytes.size())), mask.address()));
-  const Ref<Task> target = TRY(task_by_id(task, pid));
+  const Ref<Task> target = TRY(task_for_affinity(task, pid));
   TRY(may_schedule(task, *target));
   const std::uint64_t wanted = load_bytes<std::uint64_t>(bytes) & online_mask();
   if (wanted == 0) return Errno::inval;
@@ -170,7 +173,7 @@ Result<> sys_sched_setaffinity(Task& task, Pid pid, std::uint32_t size, UserPtr<
 
 Result<std::uint32_t> sys_sched_getaffinity(Task& task, Pid pid, std::uint32_t size, UserPtr<std::uint8_t> mask) {
   if (size % sizeof(std::uint64_t) != 0 || std::uint64_t{size} * 8 < vcpu_count()) return Errno::inval;
-  const Ref<Task> target = TRY(task_by_id(task, pid));
+  const Ref<Task> target = TRY(task_for_affinity(task, pid));
   const std::uint64_t bits = target->affinity() & online_mask();
   TRY(mask.cast<std::uint64_t>().store(bits));
   return static_cast<std::uint32_t>(sizeof(bits));

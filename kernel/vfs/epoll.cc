@@ -1,8 +1,10 @@
 #include "kernel/vfs/epoll.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <string_view>
+#include <utility>
 
 #include "abi/fs.h"
 
@@ -42,6 +44,7 @@ bool Epoll::item_woken(EpollItem& item, std::uint32_t events) {
   if (item.disarmed_ || item.removed_) return false;
   if (events != 0 && (events & ((item.event_.events & ~kOptionBits) | kAlways)) == 0) return false;
   push_ready_locked(item);
+  item.wakes_ += 1;
   if (Sleep* first = sleepers_.front(); first != nullptr) first->sleeper->unpark();
   if (queue_.has_waiters() && defer_wake(*this)) ref();
   return true;
@@ -161,31 +164,48 @@ bool Epoll::report(EpollItem& item, abi::EpollEvent& into) {
   return true;
 }
 
-std::size_t Epoll::collect(std::span<abi::EpollEvent> into) {
+RefPtr<EpollItem> Epoll::pop_ready() {
+  const LockGuard guard(ready_lock_);
+  EpollItem* first = ready_.pop_front();
+  if (first == nullptr) return {};
+  ready_count_ -= 1;
+  return RefPtr<EpollItem>(first);
+}
+
+// One wake-up reaches one sleeper; two events may have reached the same one. Whoever leaves events behind passes the wake-up on.
+void Epoll::wake_next_sleeper() {
+  const LockGuard guard(ready_lock_);
+  if (ready_count_ == 0) return;
+  if (Sleep* first = sleepers_.front(); first != nullptr) first->sleeper->unpark();
+}
+
+Result<std::size_t> Epoll::collect(EpollSink& sink, std::size_t most) {
+  std::array<abi::EpollEvent, 64> batch;
   std::size_t filled = 0;
+  std::size_t told = 0;
   std::uint32_t left = 0;
   {
     const LockGuard guard(ready_lock_);
     left = ready_count_;
   }
   // Each item that was ready at the start is looked at once: those that go back are behind the others.
-  for (; left > 0 && filled < into.size(); --left) {
-    RefPtr<EpollItem> item;
-    {
-      const LockGuard guard(ready_lock_);
-      EpollItem* first = ready_.pop_front();
-      if (first == nullptr) break;
-      ready_count_ -= 1;
-      item = RefPtr<EpollItem>(first);
-    }
-    if (report(*item, into[filled])) ++filled;
+  for (; left > 0 && told + filled < most; --left) {
+    const RefPtr<EpollItem> item = pop_ready();
+    if (!item) break;
+    if (report(*item, batch[filled])) ++filled;
+    if (filled < batch.size()) continue;
+    if (const Result<> taken = sink.take(batch); !taken.ok()) return told != 0 ? Result<std::size_t>(told) : Result<std::size_t>(taken.error());
+    told += std::exchange(filled, 0);
   }
-  return filled;
+  wake_next_sleeper();
+  if (filled == 0) return told;
+  if (const Result<> taken = sink.take(std::span(batch).first(filled)); !taken.ok() && told == 0) return taken.error();
+  return told + filled;
 }
 
-Result<std::size_t> Epoll::wait(std::span<abi::EpollEvent> into, Instant deadline) {
+Result<std::size_t> Epoll::wait(EpollSink& sink, std::size_t most, Instant deadline) {
   for (;;) {
-    if (const std::size_t count = collect(into); count != 0 || deadline == 0) return count;
+    if (const std::size_t count = TRY(collect(sink, most)); count != 0 || deadline == 0) return count;
     Sleep sleep;
     sleep.sleeper = &current_sleeper();
     bool ready = false;
@@ -212,15 +232,18 @@ std::uint32_t Epoll::readiness() {
   // Level-triggered items may be in the list without being ready any more: ask them.
   for (;;) {
     RefPtr<EpollItem> item;
+    std::uint32_t wakes = 0;
     {
       const LockGuard guard(ready_lock_);
       EpollItem* first = ready_.front();
       if (first == nullptr) return 0;
       item = RefPtr<EpollItem>(first);
+      wakes = item->wakes_;
     }
     const std::uint32_t now = item->file_->readiness();
     const LockGuard guard(ready_lock_);
     if (!static_cast<ListNode<EpollReadyTag>&>(*item).is_linked()) continue;
+    if (item->wakes_ != wakes) continue;  // woken since it was asked: the answer may be old
     if (!item->removed_ && !item->disarmed_ && (now & ((item->event_.events & ~kOptionBits) | kAlways)) != 0) return kPollReadable;
     List<EpollItem, EpollReadyTag>::remove(*item);
     ready_count_ -= 1;

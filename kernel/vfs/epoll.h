@@ -35,6 +35,17 @@ class EpollItem final : public CloseObserver, public Waiter, public ListNode<Epo
   abi::EpollEvent event_;     // guarded by ready_lock_
   bool disarmed_ = false;     // EPOLLONESHOT has fired; guarded by ready_lock_
   bool removed_ = false;      // guarded by ready_lock_
+  std::uint32_t wakes_ = 0;   // how often it was woken; guarded by ready_lock_
+};
+
+// Where the events of one wait go, a batch at a time.
+class EpollSink {
+ public:
+  // An error ends the wait: with it if this was the first batch, else with what was told before.
+  virtual Result<> take(std::span<const abi::EpollEvent> events) = 0;
+
+ protected:
+  ~EpollSink() = default;
 };
 
 class Epoll final : public OpenFile, private DeferredWake {
@@ -48,8 +59,8 @@ class Epoll final : public OpenFile, private DeferredWake {
   Result<> add(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
   Result<> modify(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
   Result<> remove(std::int32_t fd, OpenFile& file) EXCLUDES(control_);
-  // Fills `into` from the front: how many. 0 at the deadline; EINTR on a signal, never restarted (signal(7)).
-  Result<std::size_t> wait(std::span<abi::EpollEvent> into, Instant deadline);
+  // Tells `sink` up to `most` events: how many. 0 at the deadline; EINTR on a signal, never restarted (signal(7)).
+  Result<std::size_t> wait(EpollSink& sink, std::size_t most, Instant deadline);
 
   std::uint32_t readiness() override;
   WaitQueue* wait_queue() override { return &queue_; }
@@ -73,7 +84,9 @@ class Epoll final : public OpenFile, private DeferredWake {
   bool item_woken(EpollItem& item, std::uint32_t events);
   void push_ready_locked(EpollItem& item) REQUIRES(ready_lock_);
   void detach(EpollItem& item);
-  std::size_t collect(std::span<abi::EpollEvent> into);
+  Result<std::size_t> collect(EpollSink& sink, std::size_t most);
+  RefPtr<EpollItem> pop_ready();
+  void wake_next_sleeper();
   bool report(EpollItem& item, abi::EpollEvent& into);
   bool reaches(const Epoll& target, std::uint32_t depth) EXCLUDES(control_);
 

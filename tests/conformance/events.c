@@ -228,6 +228,68 @@ static void epoll(void)
     close(e);
 }
 
+// All that is ready in one call, each event once; more than the kernel may handle in one go.
+static void epoll_many(void)
+{
+    enum { count = 200 };
+    static struct epoll_event got[count + 10];
+    int e = epoll_create1(0), fd[count];
+    for (int i = 0; i < count; i++) {
+        struct epoll_event ev = {.events = EPOLLIN | (i % 2 ? EPOLLET : 0), .data.u64 = i};
+        fd[i] = eventfd(1, 0);
+        CHECK(epoll_ctl(e, EPOLL_CTL_ADD, fd[i], &ev) == 0);
+    }
+    RES(epoll_wait(e, got, 70, 0));
+    RES(epoll_wait(e, got, count + 10, 0));
+    int seen[count] = {0}, twice = 0;
+    for (int i = 0; i < count - 35; i++)
+        twice += seen[got[i].data.u64]++;
+    RES(twice);
+    RES(epoll_wait(e, got, count + 10, 0)); // the level-triggered half
+    for (int i = 0; i < count; i++)
+        close(fd[i]);
+    close(e);
+}
+
+static int shared_epoll;
+static pthread_barrier_t both;
+
+static void *take_one(void *unused)
+{
+    struct epoll_event got;
+    int n = epoll_wait(shared_epoll, &got, 1, 10000);
+    CHECK(n == 1);
+    pthread_barrier_wait(&both); // does not come back before the other has its event
+    return unused;
+}
+
+// Two events at once are for two sleepers, even if each takes one event at a time and does not return soon.
+static void epoll_two_sleepers(void)
+{
+    shared_epoll = epoll_create1(0);
+    pthread_barrier_init(&both, NULL, 3);
+    for (int round = 0; round < 20; round++) {
+        pthread_t t[2];
+        int fd[2];
+        for (int i = 0; i < 2; i++) {
+            struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = i};
+            fd[i] = eventfd(0, 0);
+            CHECK(epoll_ctl(shared_epoll, EPOLL_CTL_ADD, fd[i], &ev) == 0);
+        }
+        for (int i = 0; i < 2; i++)
+            pthread_create(&t[i], NULL, take_one, NULL);
+        usleep(round % 4 * 500);
+        for (int i = 0; i < 2; i++)
+            CHECK(eventfd_write(fd[i], 1) == 0);
+        pthread_barrier_wait(&both);
+        for (int i = 0; i < 2; i++) {
+            pthread_join(t[i], NULL);
+            close(fd[i]);
+        }
+    }
+    close(shared_epoll);
+}
+
 static void signal_descriptor(void)
 {
     sigset_t s;
@@ -256,6 +318,8 @@ int main(void)
     event_counters();
     polling();
     epoll();
+    epoll_many();
+    epoll_two_sleepers();
     signal_descriptor();
     return conf_end();
 }

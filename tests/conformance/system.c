@@ -96,6 +96,8 @@ static void scheduling(void)
     CPU_ZERO(&set);
     RES(sched_setaffinity(0, sizeof set, &set));
     RES(sched_getaffinity(0, 1, &set));
+    RES(sched_getaffinity(-1, sizeof set, &set));
+    RES(sched_setaffinity(-1, sizeof set, &set));
     CHECK(sched_getcpu() >= 0 && sched_getcpu() < 4096);
     unsigned cpu = 9999, node = 9999;
     RES(syscall(SYS_getcpu, &cpu, &node, NULL));
