@@ -78,23 +78,29 @@ class RefCounted {
 template <class T>
 class RefPtr;
 
+// Never null but after it was moved from; such a one may only be assigned to or destroyed (bugprone-use-after-move finds other uses, and
+// what slips through faults: nothing is mapped at address 0).
 template <class T>
 class Ref {
  public:
   Ref(const Ref& other) : object_(other.object_) { object_->ref(); }
-  Ref(Ref&& other) noexcept : object_(other.object_) { object_->ref(); }  // never null: a move copies
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   template <class U>
     requires std::is_convertible_v<U*, T*>
-  Ref(const Ref<U>& other) : object_(&*other) {
+  Ref(const Ref<U>& other) : object_(other.get()) {
     object_->ref();
   }
+  template <class U>
+    requires std::is_convertible_v<U*, T*>
+  Ref(Ref<U>&& other) noexcept : object_(other.leak()) {}
   explicit Ref(T& object) : object_(&object) { object_->ref(); }
-  Ref& operator=(const Ref& other) {
-    Ref copy(other);
-    std::swap(object_, copy.object_);
+  Ref& operator=(Ref other) noexcept {
+    std::swap(object_, other.object_);
     return *this;
   }
-  ~Ref() { object_->deref(); }
+  ~Ref() {
+    if (object_ != nullptr) object_->deref();
+  }
 
   T& operator*() const { return *object_; }
   T* operator->() const { return object_; }
@@ -103,6 +109,7 @@ class Ref {
   friend bool operator==(const Ref& a, const Ref& b) { return a.object_ == b.object_; }
 
   static Ref adopt(T& object) { return Ref(object, Adopt{}); }  // takes over the count that exists
+  T* leak() { return std::exchange(object_, nullptr); }         // gives up the count; for conversions between reference types
 
  private:
   struct Adopt {};
@@ -124,6 +131,12 @@ class RefPtr {
   RefPtr(const Ref<U>& other) : object_(other.get()) {
     object_->ref();
   }
+  template <class U>
+    requires std::is_convertible_v<U*, T*>
+  RefPtr(Ref<U>&& other) noexcept : object_(other.leak()) {}
+  template <class U>
+    requires std::is_convertible_v<U*, T*>
+  RefPtr(RefPtr<U>&& other) noexcept : object_(other.leak()) {}
   template <class U>
     requires std::is_convertible_v<U*, T*>
   RefPtr(const RefPtr<U>& other) : object_(other.get()) {
@@ -152,6 +165,7 @@ class RefPtr {
   T* get() const { return object_; }
   T* ptr() const { return object_; }
   Ref<T> as_ref() const { return Ref<T>(**this); }
+  T* leak() { return std::exchange(object_, nullptr); }  // gives up the count; for conversions between reference types
   friend bool operator==(const RefPtr& a, const RefPtr& b) { return a.object_ == b.object_; }
 
  private:
