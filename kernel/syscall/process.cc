@@ -8,6 +8,7 @@
 #include "kernel/mm/address_space.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/exit.h"
+#include "kernel/task/terminal.h"
 
 namespace kernel {
 

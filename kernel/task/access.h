@@ -8,6 +8,7 @@
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
+#include "kernel/task/terminal.h"
 
 namespace kernel {
 
@@ -44,6 +45,9 @@ struct ProcessAccess {
   static bool& continue_report(Process& process) REQUIRES(tree_lock) { return process.continue_report_; }
   static Usage& children_usage(Process& process) REQUIRES(tree_lock) { return process.children_usage_; }
   static Usage& final_usage(Process& process) REQUIRES(tree_lock) { return process.final_usage_; }
+  static RefPtr<ControllingTerminal>& terminal(Process& process) REQUIRES(tree_lock) { return process.terminal_; }
+  static const RefPtr<ControllingTerminal>& terminal(const Process& process) REQUIRES(tree_lock) { return process.terminal_; }
+  static std::atomic<std::int32_t>& hung_up_group(Process& process) REQUIRES(tree_lock) { return process.hung_up_group_; }
   static WaitQueue& child_wait(Process& process) { return process.child_wait_; }
   // signal lock
   static PendingSignals& pending(Process& process) REQUIRES(process.signal_lock()) { return process.pending_; }

@@ -153,6 +153,7 @@ void publish_process(Process& process, RefPtr<Process> parent, int exit_signal) 
   ProcessAccess::exit_signal(process) = exit_signal;
   ProcessAccess::set_group(process, group);
   ProcessAccess::set_session(process, session);
+  if (parent) ProcessAccess::terminal(process) = ProcessAccess::terminal(*parent);
   id_table().add_use(process.pid());
   id_table().add_use(group);
   id_table().add_use(session);
@@ -211,55 +212,6 @@ Result<Ref<Task>> create_first_task(Ref<AddressSpace> mm, Ref<ProcessResource> f
   publish_process(*process, nullptr, 0);
   note_task_started();
   return task;
-}
-
-namespace {
-// Moves a process to another group or session; ids keep their uses.
-void change_group(Process& process, Pid group, Pid session) REQUIRES(tree_lock) {
-  id_table().add_use(group);
-  id_table().add_use(session);
-  id_table().drop_use(process.group());
-  id_table().drop_use(process.session());
-  ProcessAccess::set_group(process, group);
-  ProcessAccess::set_session(process, session);
-}
-
-bool group_exists(Pid group, Pid session) REQUIRES(tree_lock) {
-  std::int32_t id = 0;
-  while (IdSlot* slot = id_table().next(id))
-    if (slot->process && slot->process->group() == group && slot->process->session() == session) return true;
-  return false;
-}
-}  // namespace
-
-Result<Pid> create_session(Task& task) {
-  Process& process = task.process();
-  const LockGuard guard(tree_lock);
-  std::int32_t id = 0;
-  while (IdSlot* slot = id_table().next(id))
-    if (slot->process && slot->process->group() == process.pid()) return Errno::perm;  // it leads a group, or left one that lives on
-  change_group(process, process.pid(), process.pid());
-  return process.pid();
-}
-
-Result<> set_process_group(Task& task, Pid pid, Pid group) {
-  if (static_cast<std::int32_t>(group) < 0) return Errno::inval;
-  Process& self = task.process();
-  const Pid target_pid = pid == Pid{} ? self.pid() : pid;
-  const Pid target_group = group == Pid{} ? target_pid : group;
-  const LockGuard guard(tree_lock);
-  IdSlot* slot = id_table().find(target_pid);
-  Process* target = slot == nullptr ? nullptr : slot->process.get();
-  if (target == nullptr) return Errno::srch;
-  if (target != &self) {
-    if (ProcessAccess::parent(*target).get() != &self) return Errno::srch;
-    if (target->session() != self.session()) return Errno::perm;
-    if (target->has_execed.load()) return Errno::acces;
-  }
-  if (target->session() == target->pid()) return Errno::perm;  // a session leader stays
-  if (target_group != target_pid && !group_exists(target_group, self.session())) return Errno::perm;
-  change_group(*target, target_group, target->session());
-  return {};
 }
 
 }  // namespace kernel

@@ -26,9 +26,5 @@ Result<Pid> clone_task(Task& parent, const frame::TrapFrame& frame, const CloneR
 // The first process, without a program yet (exec fills it in). Id 1. Called once, by spawn_first.
 Result<Ref<Task>> create_first_task(Ref<AddressSpace> mm, Ref<ProcessResource> files, Ref<ProcessResource> fs);
 
-// setsid(2), setpgid(2). EPERM, ESRCH, EACCES, EINVAL as there.
-Result<Pid> create_session(Task& task);
-Result<> set_process_group(Task& task, Pid pid, Pid group);
-
 }  // namespace kernel
 #endif  // KERNEL_TASK_CLONE_H

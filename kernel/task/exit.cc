@@ -1,5 +1,6 @@
 #include "kernel/task/exit.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "kernel/task/job_control.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/posix_timers.h"
+#include "kernel/task/terminal.h"
 
 namespace kernel {
 
@@ -29,6 +31,7 @@ Process* find_reaper(Process& dying) REQUIRES(tree_lock) {
 // What is left to do for relatives once the tree lock is released.
 struct Bereaved {
   Vec<Ref<Process>> death_signals;  // children that want a signal when their parent dies
+  Vec<Pid> loosened;                // groups that may be orphaned now
   RefPtr<Process> reaper;
   bool reaper_has_zombies = false;
 };
@@ -61,22 +64,19 @@ RefPtr<Process> reap_locked(Process& process) REQUIRES(tree_lock) {
   return kept;
 }
 
-// Stopped members of a group that lost its last link to the session get SIGHUP and SIGCONT (POSIX, exit()).
-void release_orphaned_group(Process& process) {
-  bool orphaned = false;
-  {
-    const LockGuard guard(tree_lock);
-    orphaned = is_orphaned_group(process.group(), &process);
+// The groups that may lose their last link to the session with this process: its own, if its parent links it, and those of its children.
+void note_loosened_groups(Process& process, Bereaved& after) EXCLUDES(tree_lock) {
+  const LockGuard guard(tree_lock);
+  const auto links = [](const Process* parent, const Process& child) {
+    return parent == nullptr || (parent->group() != child.group() && parent->session() == child.session());
+  };
+  // Without memory for the list a stopped group stays stopped: it can still be continued or killed by hand.
+  if (links(ProcessAccess::parent(process).get(), process)) (void)after.loosened.try_push(process.group());
+  auto& children = ProcessAccess::children(process);
+  for (Process* child = children.front(); child != nullptr; child = children.next(*child)) {
+    const bool known = std::find(after.loosened.begin(), after.loosened.end(), child->group()) != after.loosened.end();
+    if (!known && links(&process, *child)) (void)after.loosened.try_push(child->group());
   }
-  if (!orphaned) return;
-  Result<Vec<Ref<Process>>> members = group_members(process.group());
-  if (!members.ok()) return;
-  bool any_stopped = false;
-  const Vec<Ref<Process>> list = std::move(members).release();
-  for (const Ref<Process>& member : list) any_stopped = any_stopped || member->is_stopped();
-  if (!any_stopped) return;
-  (void)send_signal_to_group(process.group(), abi::SigInfo::from_kernel(abi::kSigHup));
-  (void)send_signal_to_group(process.group(), abi::SigInfo::from_kernel(abi::kSigCont));
 }
 
 // CLD_* code and si_status of a wait-status word of a process that ended.
@@ -133,7 +133,9 @@ void finish_process(Task& task, Process& process, std::int32_t status) {
   TaskAccess::mm(task) = RefPtr<AddressSpace>();
   process.set_executable(nullptr);
   finish_vfork(task);
+  leave_terminal_at_exit(process);
   Bereaved bereaved;
+  note_loosened_groups(process, bereaved);
   give_children_away(process, bereaved);
   for (const Ref<Process>& child : bereaved.death_signals)
     (void)send_signal(*child, abi::SigInfo::from_sender(child->parent_death_signal.load(), abi::kSiUser,
@@ -142,7 +144,7 @@ void finish_process(Task& task, Process& process, std::int32_t status) {
     (void)send_signal(*bereaved.reaper, abi::SigInfo::from_kernel(abi::kSigChld));
     ProcessAccess::child_wait(*bereaved.reaper).wake_all();
   }
-  release_orphaned_group(process);
+  release_orphaned_groups(bereaved.loosened.span(), &process);
   become_zombie(process, status, usage, uid);
   if (process.pid() == kInitPid) {
     const InitExitHook hook = init_exit_hook.load();

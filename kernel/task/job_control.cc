@@ -12,7 +12,12 @@ bool is_orphaned_group(Pid group, const Process* ignoring) {
     if (process == nullptr || process == ignoring || process->group() != group) continue;
     if (ProcessAccess::state(*process) != ProcessState::alive) continue;
     Process* parent = ProcessAccess::parent(*process).get();
-    if (parent == nullptr) continue;
+    if (parent == nullptr) {
+      // The first process: its parent, the host's shell, sees to it if it has the host's terminal.
+      const ControllingTerminal* terminal = ProcessAccess::terminal(*process).get();
+      if (terminal != nullptr && terminal->is_console()) return false;
+      continue;
+    }
     if (parent->group() != group && parent->session() == process->session()) return false;
   }
   return true;
@@ -89,10 +94,16 @@ bool resume_process_locked(Process& process) {
 }
 
 namespace {
+constinit std::atomic<InitStopHook> init_stop_hook{nullptr};
+
 // Tells the parent by SIGCHLD (unless SA_NOCLDSTOP) and by waking its wait().
 void tell_parent(Process& process, std::int32_t code, std::int32_t status) {
   const RefPtr<Process> parent = process.parent();
-  if (!parent) return;
+  if (!parent) {
+    const InitStopHook hook = init_stop_hook.load();
+    if (code == abi::kCldStopped && hook != nullptr) hook();
+    return;
+  }
   const abi::SigAction action = parent->handlers()->get(abi::kSigChld);
   if (action.handler != abi::kSigIgn && (action.flags & abi::kSaNoCldStop) == 0) {
     const RefPtr<Task> any = process.any_thread();
@@ -105,6 +116,8 @@ void tell_parent(Process& process, std::int32_t code, std::int32_t status) {
   ProcessAccess::child_wait(*parent).wake_all();
 }
 }  // namespace
+
+void set_init_stop_hook(InitStopHook hook) { init_stop_hook.store(hook); }
 
 void report_stopped(Process& process, int signo) {
   {
@@ -122,6 +135,22 @@ void report_continued(Process& process) {
     ProcessAccess::continue_report(process) = true;
   }
   tell_parent(process, abi::kCldContinued, abi::kSigCont);
+}
+
+void release_orphaned_groups(std::span<const Pid> groups, const Process* ignoring) {
+  for (const Pid group : groups) {
+    bool stopped = false;
+    {
+      const LockGuard guard(tree_lock);
+      if (!is_orphaned_group(group, ignoring)) continue;
+      std::int32_t id = 0;
+      while (IdSlot* slot = id_table().next(id))
+        if (slot->process && slot->process->group() == group && slot->process->is_stopped()) stopped = true;
+    }
+    if (!stopped) continue;
+    (void)send_signal_to_group(group, abi::SigInfo::from_kernel(abi::kSigHup));
+    (void)send_signal_to_group(group, abi::SigInfo::from_kernel(abi::kSigCont));
+  }
 }
 
 }  // namespace kernel

@@ -23,6 +23,7 @@
 namespace kernel {
 
 class AddressSpace;
+class ControllingTerminal;
 class ExecFile;
 class PosixTimers;
 class Task;
@@ -149,6 +150,8 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   RefPtr<Process> parent_;
   List<Process, ChildTag> children_;  // each child holds itself alive through the id table until it is reaped
   std::atomic<std::int32_t> group_{0}, session_{0};
+  RefPtr<ControllingTerminal> terminal_;          // that controls it
+  std::atomic<std::int32_t> hung_up_group_{0};  // of a session leader: the foreground group when its terminal was hung up
   ProcessState state_ = ProcessState::alive;
   std::uint32_t exit_uid_ = 0;
   int exit_signal_ = 0;          // what the parent gets
