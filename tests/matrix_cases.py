@@ -6,6 +6,8 @@ import collections
 import os
 import re
 
+import matrix_processes
+
 # argv: the program as it is named inside. built: it comes from the build, not from the machine. clean: lines that may differ by
 # right are brought to one form by (pattern, replacement) pairs. root: only comparable when the native run is root's. expect: what it
 # must print inside, for programs that must not run natively. unordered: lines come in the order of a folder's entries, which may differ.
@@ -49,7 +51,7 @@ PROGRAMS = {
     "goroutines": ("goroutines.go", "go", []),
     "rust": ("hello.rs", "rustc", ["-O"]),
 }
-TOOLS = {"fuzz": ("fuzz.c", "gcc", [])}  # built like these, run by cases of their own
+TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", [])}  # built like these, run by cases of their own
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
 NEEDS_ROOT = {"attrs", "system", "calls"}  # they print what only root gets
 
@@ -230,5 +232,12 @@ def fuzzing():
                    expect="%d calls\nall checks held\n" % calls)
 
 
+def crowds():
+    """Many at once: threads on the two virtual CPUs, processes of either kind."""
+    yield case("crowd.threads", "/test/bin/crowd", "threads", "10000", built=True, timeout=120)
+    yield case("crowd.spawn", "/test/bin/crowd", "spawn", "1000", built=True, timeout=120)
+    yield case("crowd.fork", "/test/bin/crowd", "fork", "1000", built=True, timeout=300)
+
+
 def all_cases():
-    return list(conformance()) + list(programs()) + list(fuzzing())
+    return list(conformance()) + list(programs()) + list(fuzzing()) + list(crowds()) + list(matrix_processes.cases(case, "{data}", PYTHON))
