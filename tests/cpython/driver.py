@@ -1,6 +1,6 @@
 """Runs one module of CPython's own tests and reports every test in a line of its own; runs natively and inside the enclave alike.
 
-  driver.py MODULE [--from N] [--match PATTERN]
+  driver.py MODULE [--from N] [--match PATTERN|PATTERN...]
 
 Each test gives two lines on standard output: `@@ start NUMBER NAME` and `@@ end NUMBER SECONDS RESULT REASON`. A test that takes the
 process down or hangs has a first line only: the caller goes on behind it with --from. As with `python3 -m test` no extra resources
@@ -26,19 +26,18 @@ def say(*words):
 class Result(unittest.TestResult):
     """Reports each test as it begins and ends."""
 
-    def __init__(self, first):
+    def __init__(self, numbers):
         super().__init__()
-        self.number, self.verdict, self.began = first, None, 0.0
+        self.numbers, self.number, self.verdict, self.began = numbers, None, None, 0.0
 
     def startTest(self, test):
         super().startTest(test)
-        self.verdict, self.began = ("pass", ""), time.monotonic()
+        self.number, self.verdict, self.began = self.numbers[id(test)], ("pass", ""), time.monotonic()
         say("start", self.number, test.id())
 
     def stopTest(self, test):
         super().stopTest(test)
         say("end", self.number, "%.2f" % (time.monotonic() - self.began), *self.verdict)
-        self.number += 1
         self.verdict = None
 
     def note(self, test, verdict, reason):
@@ -93,13 +92,13 @@ class Run:
         self.first, self.pattern, self.seen = first, pattern, 0
 
     def __call__(self, suite):
-        wanted = []
+        wanted, numbers = [], {}
         for t in flat(suite):
-            if self.seen >= self.first and (not self.pattern or fnmatch.fnmatchcase(t.id(), "*" + self.pattern + "*")):
+            if self.seen >= self.first and any(fnmatch.fnmatchcase(t.id(), "*" + p + "*") for p in self.pattern.split("|")):
                 wanted.append(t)
+                numbers[id(t)] = self.seen
             self.seen += 1
-        # A match leaves gaps in the numbers; the caller that uses it does not go on behind a test.
-        unittest.TestSuite(wanted).run(Result(max(self.first, self.seen - len(wanted)) if not self.pattern else 0))
+        unittest.TestSuite(wanted).run(Result(numbers))
 
 
 def main():

@@ -3,10 +3,12 @@
 
   tests/cpython/run_cpython.py prepare [--build DIR]               `occlum new`, Python with its tests into the image, `occlum build`
   tests/cpython/run_cpython.py run MODULE... [--match PATTERN]     run and compare; without a module: all of modules.txt
+  tests/cpython/run_cpython.py list                                the modules
   tests/cpython/run_cpython.py run --write [MODULE...]             the same, and write docs/cpython.md
 
-A test that differs is an error unless tests/cpython/known-differences.txt names it with a reason; once it agrees, its line has to go.
-A test that hangs (--limit seconds without a sign) or ends the process counts as `hang` or `crash`; the module goes on behind it.
+With OCCLUM_TEST_LONG=1 modules that take long are run whole, else a sample of them (the pattern in modules.txt). A test that differs is
+an error unless tests/cpython/known-differences.txt names it with a reason; once it agrees, its line has to go. A test that hangs (--limit
+seconds without a sign) or ends the process counts as `hang` or `crash`; the module goes on behind it.
 """
 import argparse
 import collections
@@ -103,8 +105,6 @@ class Module:
             if self.current is not None:
                 self.outcomes[self.current] = Outcome(ending, self.limit, "")
                 self.at = self.number + 1
-            if self.match:
-                break
         return self
 
     def once(self):
@@ -181,6 +181,15 @@ def read_list(name):
                 yield line
 
 
+def samples():
+    """module -> the pattern of the tests that its short form runs; all of them where there is none."""
+    found = {}
+    for line in read_list("modules.txt"):
+        name, _, pattern = line.partition(" ")
+        found[name] = "" if os.environ.get("OCCLUM_TEST_LONG") else pattern.strip()
+    return found
+
+
 def known_differences():
     known = {}
     for line in read_list("known-differences.txt"):
@@ -210,7 +219,7 @@ def run_module(instance, name, opt):
     places = []
     for place, start in (("native", instance.native), ("inside", instance.inside)):
         log = open(os.path.join(logs, "%s.%s.log" % (name, place)), "wb", buffering=0)
-        places.append(Module(name, start, opt.match, opt.limit, log))
+        places.append(Module(name, start, opt.match or samples().get(name, ""), opt.limit, log))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         return list(pool.map(Module.run, places))
 
@@ -243,11 +252,16 @@ def write_table(rows, mode):
 
 
 def run(instance, names, opt):
-    known, rows, bad, used = known_differences(), [], 0, set()
+    known, rows, bad = known_differences(), [], 0
     for name in names:
         began = time.monotonic()
         native, inside = run_module(instance, name, opt)
         diffs = list(differences(native, inside, known, name))
+        different = {label for label, *_ in diffs}
+        for label in (name + "." + short(n, name) for n in native.outcomes):
+            if label in known and label not in different:
+                bad += 1
+                print("  FIXED %s: remove it from tests/cpython/known-differences.txt" % label)
         rows.append((name, native, inside, diffs))
         print("%-32s native %4d pass %3d skip %2d fail   inside %4d pass %3d skip %2d fail  differ %d (%.0f s)" % (
             name, *(m.count(*r) for m in (native, inside) for r in (["pass"], ["skip"], ["fail", "hang", "crash"])), len(diffs),
@@ -266,7 +280,7 @@ def run(instance, names, opt):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("what", choices=["prepare", "run"])
+    ap.add_argument("what", choices=["prepare", "list", "run"])
     ap.add_argument("modules", nargs="*")
     ap.add_argument("--build", default=os.path.join(TOP, "build"))
     ap.add_argument("--mode", choices=["fast", "strict"], default="fast")
@@ -274,11 +288,14 @@ def main():
     ap.add_argument("--limit", type=float, default=90, help="seconds without a sign before a test counts as hanging")
     ap.add_argument("--write", action="store_true", help="write docs/cpython.md")
     opt = ap.parse_intermixed_args()
+    if opt.what == "list":
+        print("\n".join(samples()))
+        return 0
     instance = Instance(opt.build, opt.mode)
     instance.prepare()
     if opt.what == "prepare":
         return 0
-    return run(instance, opt.modules or list(read_list("modules.txt")), opt)
+    return run(instance, opt.modules or list(samples()), opt)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """Runs stressors of Debian's stress-ng inside the enclave, each alone with --verify, and says how each ended.
 
   tests/stress/run_stress.py prepare [--build DIR]
-  tests/stress/run_stress.py run [NAME...] [--seconds N] [--native] [--write]
+  tests/stress/run_stress.py run [NAME...] [--seconds N] [--shard I/N] [--native] [--write]
 
 Without names: all of the classes scheduler, pipe, interrupt, memory and os, less those that tests/stress/left-out.txt names (they need a
 kernel module, privileges or hardware that an enclave rules out). tests/stress/known-gaps.txt names stressors that do not run yet. --write
@@ -159,6 +159,7 @@ def main():
     ap.add_argument("--build", default=os.path.join(TOP, "build"))
     ap.add_argument("--mode", choices=["fast", "strict"], default="fast")
     ap.add_argument("--seconds", type=int, default=5 if os.environ.get("OCCLUM_TEST_LONG") else 1)
+    ap.add_argument("--shard", default="0/1", metavar="I/N", help="only every Nth of them, from the Ith on")
     ap.add_argument("--native", action="store_true", help="natively instead of inside")
     ap.add_argument("--write", action="store_true", help="write docs/stress-ng.md")
     opt = ap.parse_intermixed_args()
@@ -168,7 +169,8 @@ def main():
         return 0
     classes, left_out, gaps = stressors(), read_reasons("left-out.txt"), read_reasons("known-gaps.txt")
     rows, bad = [], 0
-    for name in opt.names or [n for n in classes if n not in left_out]:
+    first, step = map(int, opt.shard.split("/"))
+    for name in (opt.names or [n for n in classes if n not in left_out])[first::step]:
         ending = (instance.native if opt.native else instance.inside)(name, opt.seconds)
         good = ending.verdict in ("ok", "skip")
         wrong = good == (name in gaps)
