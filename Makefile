@@ -2,6 +2,8 @@
 BUILD ?= build
 PREFIX ?= /opt/occlum
 JOBS ?= $(shell nproc)
+# A relative PREFIX is meant from here; blanks in it are part of the name.
+abspath_prefix = $(if $(filter /%,$(PREFIX)),$(PREFIX),$(CURDIR)/$(PREFIX))
 CTEST = ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
 LAUNCHER = $(if $(shell command -v ccache),-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
@@ -12,7 +14,7 @@ $(BUILD)/build.ninja: ; @$(MAKE) --no-print-directory configure
 
 # Again when packages were installed meanwhile: what was not found is looked for once more.
 configure:
-	@cmake -G Ninja -S . -B $(BUILD) $(LAUNCHER) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CMAKE_FLAGS)
+	@cmake -G Ninja -S . -B $(BUILD) $(LAUNCHER) '-DCMAKE_INSTALL_PREFIX=$(PREFIX)' $(CMAKE_FLAGS)
 
 # What `occlum` needs to run, without the tests.
 product: $(BUILD)/build.ninja
@@ -60,7 +62,7 @@ format:
 	@git diff --name-only --diff-filter=AM HEAD -- '*.cc' '*.h' | xargs -r clang-format-14 -i
 
 install: all
-	@cmake --install $(BUILD) --prefix $(PREFIX)
+	@cmake --install '$(BUILD)' --prefix '$(abspath_prefix)'
 
 clean:
 	@rm -rf $(BUILD)

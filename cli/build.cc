@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <string>
@@ -62,6 +64,15 @@ image::Result<std::optional<bool>> edmm_choice(const BuildArguments& arguments) 
   return choice;
 }
 
+// As a shell takes it for one word.
+std::string quoted(const std::string& text) {
+  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("/._-+,:@%=").contains(c); };
+  if (std::ranges::all_of(text, plain)) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return word + "'";
+}
+
 std::string megabytes(std::uint64_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / (1024.0 * 1024.0)); }
 
 void announce(const image::BuildResult& result, const image::InstancePaths& paths, bool debuggable) {
@@ -82,7 +93,7 @@ int make_instance(const std::string& folder, const std::string& init_ra) {
   if (!init_ra.empty()) return refuse(fmt::format("--init-ra {}: fetching secrets at boot is not supported yet", init_ra));
   const image::InstancePaths paths{std::filesystem::path(folder)};
   if (const image::Status made = image::init_instance(paths); !made) return report(made.error());
-  const std::string change = folder == "." ? "" : fmt::format("cd {} && ", folder);
+  const std::string change = folder == "." ? "" : fmt::format("cd {} && ", quoted(folder));
   print_notice(fmt::format("made the instance {}", folder == "." ? "here" : folder));
   print_notice(fmt::format("next: {}cp PROGRAM image/bin/ && occlum build && occlum run /bin/PROGRAM", change));
   return static_cast<int>(Exit::ok);

@@ -56,6 +56,11 @@ int status() {
 }
 
 int generate_image_key(const std::string& path) {
+  if (path.empty()) return report("gen-image-key: PATH is empty");
+  std::error_code error;
+  if (std::filesystem::exists(std::filesystem::symlink_status(path, error))) {
+    return report(fmt::format("{} exists: a key is never overwritten; choose another name, or remove it if nothing was encrypted with it", path));
+  }
   std::array<unsigned char, 16> key = {};
   if (RAND_bytes(key.data(), static_cast<int>(key.size())) != 1) return report("no random numbers from OpenSSL");
   std::string text;

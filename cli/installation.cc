@@ -75,6 +75,7 @@ image::Result<fs::path> user_folder() {
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return image::fail("{}: cannot make the folder: {}", folder.string(), image::errno_text(errno));
   }
+  if (::chmod(folder.c_str(), 0700) != 0) return image::fail("{}: {}", folder.string(), image::errno_text(errno));  // whatever the umask
   return folder;
 }
 
@@ -85,7 +86,11 @@ image::Result<fs::path> signing_key(const std::string& given) {
     return image::fail("--sign-key {}: no such file (make one with `openssl genrsa -3 -out {} 3072`)", given, given);
   }
   const fs::path path = IMAGE_TRY(user_folder()) / "signing-key.pem";
-  if (fs::exists(path, error)) return path;
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) == 0) {
+    if (info.st_uid == ::geteuid() && (info.st_mode & 077) == 0) return path;
+    return image::fail("{}: must belong to you with mode 0600: others could sign in your name (chmod 600 it, or give another with --sign-key)", path.string());
+  }
   const sgx::Result<sgx::SigningKey> key = sgx::SigningKey::generate();
   if (!key) return image::fail("{}", key.error().message);
   const sgx::Result<std::string> pem = key->to_pem();

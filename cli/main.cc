@@ -1,12 +1,16 @@
 // `occlum`: the command line. Parses arguments, calls the verb, turns everything that can go wrong into a message and an exit code.
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +22,12 @@ namespace {
 constexpr const char* kFooter =
     "Files: Occlum.json configures an instance, image/ holds its programs, build/ what was built.\n"
     "Environment: SGX_MODE=HW|SIM, OCCLUM_EMULATOR=fast|strict, OCCLUM_LOG_LEVEL, ENABLE_EDMM, SOURCE_DATE_EPOCH (see man occlum).";
+
+// CLI11 knows nothing of the arguments behind a prefix command.
+class RunFormatter : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App*, std::string name) const override { return fmt::format("Usage: {} [OPTIONS] PROGRAM [ARGUMENTS...]\n", name); }
+};
 
 // The verbs of upstream that come later.
 struct LaterVerb {
@@ -34,6 +44,30 @@ constexpr std::array<LaterVerb, 8> kLaterVerbs = {{{"start", "boots an instance 
                                                    {"verify", "checks an attestation quote"}}};
 
 using Action = std::function<int()>;
+
+// The number of a standard stream that the caller closed is taken by a descriptor that can neither read nor write, so that no file of
+// ours gets it and receives messages. `run` knows it by O_PATH and leaves the stream closed for the program.
+void occupy_closed_streams() {
+  for (const int stream : {0, 1, 2}) {
+    if (::fcntl(stream, F_GETFD) < 0 && errno == EBADF) [[maybe_unused]] const int placeholder = ::open("/dev/null", O_PATH);
+  }
+}
+
+bool has_verb(const CLI::App& app, const std::string& name) {
+  const auto verbs = app.get_subcommands([](const CLI::App*) { return true; });
+  return std::ranges::any_of(verbs, [&](const CLI::App* verb) { return verb->check_name(name); });
+}
+
+// Drops a `--` between the options of `run` and the program: everything behind it is the program's in any case.
+void drop_separator(std::vector<std::string>& arguments) {
+  for (std::size_t i = 1; i < arguments.size() && arguments[i].starts_with('-'); ++i) {
+    if (arguments[i] == "--") {
+      arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(i));
+      return;
+    }
+    if (arguments[i] == "--config-id" || arguments[i] == "--config-svn") ++i;  // its value
+  }
+}
 
 void add_instance_verbs(CLI::App& app, Action& action) {
   static std::string folder;
@@ -70,10 +104,10 @@ void add_run_verb(CLI::App& app, Action& action) {
   verb->add_option("--config-id", arguments.config_id, "KSS CONFIGID, base64 (64 bytes)");
   verb->add_option("--config-svn", arguments.config_svn, "KSS CONFIGSVN");
   verb->add_flag("--stats", arguments.stats, "print exits by cause and their projected cost on hardware");
+  verb->formatter(std::make_shared<RunFormatter>());
   verb->prefix_command();  // everything from the program's name on is the program's
   verb->callback([&, verb] {
     arguments.command = verb->remaining();
-    if (!arguments.command.empty() && arguments.command.front() == "--") arguments.command.erase(arguments.command.begin());
     if (arguments.command.empty()) throw CLI::RequiredError("PROGRAM");
     if (arguments.command.front().starts_with('-')) throw CLI::ExtrasError("run", {arguments.command.front()});
     action = [] { return run(arguments); };
@@ -118,14 +152,15 @@ void add_other_verbs(CLI::App& app, Action& action) {
   }
 }
 
-int parse(CLI::App& app, const std::vector<std::string>& arguments, const Action& action) {
+// `help` is the command that explains the arguments.
+int parse(CLI::App& app, const std::vector<std::string>& arguments, const std::string& help, const Action& action) {
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
   } catch (const CLI::Success& success) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    print_error(fmt::format("{} (see `occlum --help`)", error.what()));
+    print_error(fmt::format("{} (see `{}`)", error.what(), help));
     return static_cast<int>(Exit::usage);
   }
   return action ? action() : static_cast<int>(Exit::ok);
@@ -136,7 +171,7 @@ int run_copy_bom(const std::vector<std::string>& arguments) {
   CLI::App app("Copies programs and what they need into an image folder, as a BOM file says", "copy_bom");
   app.set_version_flag("--version", "copy_bom " OCCLUM_VERSION_TEXT);
   add_bom_options(app, bom);
-  return parse(app, arguments, [] { return copy_bom(bom); });
+  return parse(app, arguments, "copy_bom --help", [] { return copy_bom(bom); });
 }
 
 int run_occlum(std::vector<std::string> arguments) {
@@ -157,14 +192,21 @@ int run_occlum(std::vector<std::string> arguments) {
     rest.emplace_back("--help");
     arguments = std::move(rest);
   }
+  const std::string verb = arguments.front();
+  if (!verb.starts_with('-') && !has_verb(app, verb)) {
+    print_error(fmt::format("{}: no such verb (see `occlum help`)", verb));
+    return static_cast<int>(Exit::usage);
+  }
+  if (verb == "run") drop_separator(arguments);
   const auto run_action = [&action] { return action ? action() : static_cast<int>(Exit::ok); };
-  return parse(app, arguments, run_action);
+  return parse(app, arguments, verb.starts_with('-') ? "occlum --help" : fmt::format("occlum {} --help", verb), run_action);
 }
 
 }  // namespace
 }  // namespace cli
 
 int main(int argc, char** argv) {
+  cli::occupy_closed_streams();
   try {
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
     const std::string name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "occlum";

@@ -1,5 +1,6 @@
 #include "host/run.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -57,6 +58,12 @@ image::Result<sgx::ConfigId> parse_config_id(const std::string& text) {
   return id;
 }
 
+// A standard stream that was closed when the command started (see main.cc).
+bool was_closed(int stream) {
+  const int flags = ::fcntl(stream, F_GETFL);
+  return flags < 0 || (flags & O_PATH) != 0;
+}
+
 // Fills in what the environment and the options say.
 image::Status configure(const RunArguments& arguments, const image::OcclumConfig& config, host::RunOptions& options) {
   const host::Result<host::SgxMode> mode = host::parse_sgx_mode(variable("SGX_MODE"));
@@ -69,6 +76,7 @@ image::Status configure(const RunArguments& arguments, const image::OcclumConfig
   options.stats = arguments.stats;
   options.argv = arguments.command;
   options.environment = offered_environment(config);
+  for (int& stream : options.stdio) stream = was_closed(stream) ? -1 : stream;
   if ((!arguments.config_id.empty() || arguments.config_svn) && !config.metadata.enable_kss) {
     return image::fail("--config-id and --config-svn need metadata.enable_kss true in Occlum.json");
   }
@@ -89,10 +97,14 @@ int run(const RunArguments& arguments) {
   const image::Result<image::OcclumConfig> config = image::load_occlum_json(paths.config());
   if (!config) return end_with(Exit::not_started, config.error());
   if (!image::config_is_built(paths)) print_warning("Occlum.json has changed since the last build: run `occlum build` to make it take effect");
+  const std::string& program = arguments.command.front();
+  if (image::program_has_changed(paths, program)) {
+    print_warning(fmt::format("image{} has changed since the last build: run `occlum build` to make it take effect", program));
+  }
   host::RunOptions options;
   options.instance = paths.root.string();
   if (const image::Status configured = configure(arguments, *config, options); !configured) return end_with(Exit::usage, configured.error());
-  const image::Result<image::ProgramCheck> check = image::check_program(paths, *config, arguments.command.front());
+  const image::Result<image::ProgramCheck> check = image::check_program(paths, *config, program);
   if (!check) return end_with(Exit::not_started, check.error());
   if (check->verdict == image::ProgramVerdict::not_allowed) return end_with(Exit::not_allowed, check->message);
   if (check->verdict == image::ProgramVerdict::not_found) return end_with(Exit::not_found, check->message);

@@ -1,4 +1,5 @@
 // The identity of the emulated processor: a secret in a file of the user, and what is derived from it.
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -6,6 +7,7 @@
 #include <fmt/format.h>
 #include <mutex>
 #include <optional>
+#include <pwd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,8 +29,25 @@ std::unexpected<std::string> refuse(const std::string& path, const char* what) {
 }
 
 // Makes the folders above `path` (0700).
-void make_parents(const std::string& path) {
-  for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) mkdir(path.substr(0, at).c_str(), 0700);
+std::expected<void, std::string> make_parents(const std::string& path) {
+  for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) {
+    const std::string folder = path.substr(0, at);
+    if (access(folder.c_str(), F_OK) == 0 || mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    return std::unexpected(fmt::format("{}: cannot make the folder for the emulator's secret: {} (set XDG_CONFIG_HOME to a folder of yours)", folder,
+                                       std::strerror(errno)));
+  }
+  return {};
+}
+
+// The home folder: HOME, else what the password database says. Empty if there is none.
+std::string home_folder() {
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && home[0] == '/') return home;
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> buffer{};
+  const bool known = getpwuid_r(getuid(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr;
+  return known && entry.pw_dir[0] == '/' ? entry.pw_dir : "";
 }
 
 std::expected<Secret, std::string> read_secret(const std::string& path) {
@@ -50,7 +69,7 @@ std::expected<Secret, std::string> read_secret(const std::string& path) {
 
 // Writes a new secret beside `path` and links it there: of several processes one wins, and nobody sees half a file.
 std::expected<void, std::string> make_secret(const std::string& path) {
-  make_parents(path);
+  if (auto made = make_parents(path); !made) return made;
   Secret secret{};
   if (getrandom(secret.data(), secret.size(), 0) != static_cast<ssize_t>(secret.size())) return refuse(path, "no random bytes");
   const std::string temporary = fmt::format("{}.{}", path, getpid());
@@ -85,12 +104,11 @@ std::expected<sgx::Device, std::string> load_device(const std::string& path) {
 
 std::expected<sgx::Device, std::string> load_device() {
   const char* config = std::getenv("XDG_CONFIG_HOME");
-  const char* home = std::getenv("HOME");
   std::string folder;
   if (config != nullptr && config[0] == '/') {
     folder = config;
-  } else if (home != nullptr && home[0] == '/') {
-    folder = std::string(home) + "/.config";
+  } else if (const std::string home = home_folder(); !home.empty()) {
+    folder = home + "/.config";
   } else {
     return std::unexpected(std::string("neither XDG_CONFIG_HOME nor HOME is set: no place for the emulator's secret"));
   }

@@ -71,8 +71,9 @@ std::string reserve(State& state) {
     const int reason = errno;
     if (range != MAP_FAILED) munmap(range, length);
     state.size = 0;  // nothing to unmap
-    return fmt::format("cannot reserve ELRANGE {:#x}..{:#x}: {}", state.reserved_start, state.reserved_start + length,
-                       std::strerror(range == MAP_FAILED ? reason : EEXIST));
+    const bool limited = range == MAP_FAILED && reason == ENOMEM;
+    return fmt::format("cannot reserve ELRANGE {:#x}..{:#x}: {}{}", state.reserved_start, state.reserved_start + length,
+                       std::strerror(range == MAP_FAILED ? reason : EEXIST), limited ? " (a limit on addresses: see `ulimit -v`)" : "");
   }
   state.epcm = map_sparse<std::atomic<Entry>>(state.size / kPage);
   state.tcs = map_sparse<TcsState>(kMaxTcs);

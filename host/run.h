@@ -39,7 +39,7 @@ struct RunOptions {
   bool forward_signals = true;
   sgx::ConfigId config_id{};  // KSS values of this launch; all zero: none
   std::uint16_t config_svn = 0;
-  int stdio[3] = {0, 1, 2};  // descriptors behind the host handles 0, 1 and 2 (tests)
+  int stdio[3] = {0, 1, 2};  // descriptors behind the host handles 0, 1 and 2; -1: none
 };
 
 // "HW", "SIM" or empty (automatic); "fast", "strict" or empty (fast). The values of SGX_MODE and OCCLUM_EMULATOR.

@@ -68,6 +68,7 @@ sgx::SigningParams signing_params(const OcclumConfig& config) {
   sgx::SigningParams params;
   params.debuggable = config.metadata.debuggable;
   params.kss = config.metadata.enable_kss;
+  params.require_amx = config.feature.amx == Use::required;
   params.isv_prod_id = config.metadata.product_id;
   params.isv_svn = config.metadata.version_number;
   if (params.kss) {

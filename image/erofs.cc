@@ -45,7 +45,9 @@ Status normalise_modes(const std::filesystem::path& path) {
   return reader.walk(fix);
 }
 
+// What mkfs.erofs said, without the page on its options that follows some errors.
 std::string one_line(std::string text) {
+  text.resize(std::min(text.size(), text.find("usage:")));
   while (!text.empty() && text.back() == '\n') text.pop_back();
   std::ranges::replace(text, '\n', ';');
   return text;
@@ -61,6 +63,7 @@ Status make_erofs(const std::filesystem::path& root, const std::filesystem::path
       {"mkfs.erofs", "-x-1", "-U", std::string(kUuid), "--all-root", "--preserve-mtime", "-Enosbcrc", "--quiet", output.string(), root.string()},
       {fmt::format("SOURCE_DATE_EPOCH={}", options.epoch)}));
   if (!WIFEXITED(child.status) || WEXITSTATUS(child.status) != 0) {
+    if (child.output.find("No space left") != std::string::npos) return fail("{}: no space left for the image", output.parent_path().string());
     return fail("mkfs.erofs failed on {}: {}", root.string(), one_line(child.output));
   }
   return options.keep_modes ? Status{} : normalise_modes(output);

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -118,6 +119,7 @@ ImageResult load_image_stamp(const json& stamp) {
 Result<Fd> lock_instance(const InstancePaths& paths) {
   IMAGE_CHECK(make_folders(paths.state()));
   Fd lock = IMAGE_TRY(open_file(paths.lock(), O_RDWR | O_CREAT, 0644));
+  static_cast<void>(::fchmod(lock.get(), 0644));  // whatever the umask; only its owner may, and need
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno == EWOULDBLOCK) return fail("{}: another occlum command is building this instance: wait for its end", paths.root.string());
   return fail("{}: {}", paths.lock().string(), errno_text(errno));
@@ -243,6 +245,7 @@ Result<BuildResult> build_instance(const InstancePaths& paths, const BuildOption
   }
   const Fd lock = IMAGE_TRY(lock_instance(paths));
   IMAGE_CHECK(make_folders(paths.build()));
+  if (::access(paths.build().c_str(), W_OK) != 0) return fail("{}: cannot be written: {}", paths.build().string(), errno_text(errno));
   json stamp = load_stamp(paths);
   BuildResult result;
   const ImageResult image = IMAGE_TRY(update_image(paths, options, stamp, result.image_was_current));

@@ -199,7 +199,6 @@ Features parse_features(const json& value, JsonErrors& errors, std::vector<std::
   feature.io_uring = static_cast<std::uint32_t>(object.number("io_uring", Need::optional, 0, 16).value_or(0));
   feature.enable_edmm = object.boolean("enable_edmm", Need::optional).value_or(false);
   feature.enable_posix_shm = object.boolean("enable_posix_shm", Need::optional).value_or(false);
-  if (feature.pkru != Use::off) warnings.push_back(fmt::format("{}: feature.pkru has no effect yet", errors.file()));
   if (feature.io_uring != 0) warnings.push_back(fmt::format("{}: feature.io_uring has no effect here", errors.file()));
   object.finish();
   return feature;
@@ -370,9 +369,12 @@ void parse_root(const json& value, JsonErrors& errors, OcclumConfig& config) {
   if (const json* part = root.object("metadata", Need::required)) config.metadata = parse_metadata(*part, errors, old_pkru);
   if (const json* part = root.object("feature", Need::optional)) config.feature = parse_features(*part, errors, config.warnings);
   if (old_pkru) {
-    config.feature.pkru = static_cast<Use>(*old_pkru);
+    if (config.feature.pkru == Use::off) config.feature.pkru = static_cast<Use>(*old_pkru);
     config.warnings.push_back(fmt::format("{}: metadata.pkru is an old place: use feature.pkru", errors.file()));
   }
+  // What is required and cannot be had is an error, not a remark.
+  if (config.feature.pkru == Use::required) errors.add("feature.pkru", "0 or 1 (protection keys are not supported yet)", "2");
+  if (config.feature.pkru == Use::optional) config.warnings.push_back(fmt::format("{}: feature.pkru has no effect yet", errors.file()));
   const std::uint64_t heap = config.limits.kernel_space_heap_max_size.value_or(config.limits.kernel_space_heap_size);
   if (const json* part = root.array("mount", Need::required)) config.mounts = parse_mounts(*part, {errors, heap});
   root.finish();

@@ -70,6 +70,7 @@ bool is_entry_point(const OcclumConfig& config, const std::string& path) {
 }
 
 Result<ProgramCheck> check_program(const InstancePaths& paths, const OcclumConfig& config, const std::string& path) {
+  if (path.empty()) return refuse(ProgramVerdict::not_allowed, "the program's name is empty: give its absolute path in the image");
   if (!path.starts_with('/')) {
     return refuse(ProgramVerdict::not_allowed, fmt::format("{}: give the program's absolute path in the image, like /bin/{}", path, path));
   }
@@ -90,6 +91,15 @@ Result<ProgramCheck> check_program(const InstancePaths& paths, const OcclumConfi
     return refuse(ProgramVerdict::not_allowed, fmt::format("{} is not executable: chmod +x image{} and run `occlum build`", path, clean));
   }
   return check_content(*image, *file, path, 0);
+}
+
+bool program_has_changed(const InstancePaths& paths, const std::string& path) {
+  struct stat source = {};
+  struct stat stamp = {};
+  const Result<fs::path> located = ImageTree(paths.image(), {}).locate(path);
+  if (!located || ::stat(located->c_str(), &source) != 0 || ::stat(paths.stamp().c_str(), &stamp) != 0) return false;
+  const auto later = [](const timespec& a, const timespec& b) { return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec; };
+  return S_ISREG(source.st_mode) && later(source.st_mtim, stamp.st_mtim);
 }
 
 namespace {

@@ -27,6 +27,10 @@ struct ProgramCheck {
 // Checks the program at `path` (as inside). Error: the image file is missing or damaged.
 Result<ProgramCheck> check_program(const InstancePaths& paths, const OcclumConfig& config, const std::string& path);
 
+// True if the program's file in image/ is surely another than when the image was built: it was written later. For a warning;
+// `occlum status` looks at every file.
+bool program_has_changed(const InstancePaths& paths, const std::string& path);
+
 // True if one of the entry points is the path or a folder above it.
 bool is_entry_point(const OcclumConfig& config, const std::string& path);
 

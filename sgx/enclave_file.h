@@ -151,6 +151,7 @@ struct SigningParams {
   bool debuggable = false;
   bool provision_key = false;
   bool kss = false;
+  bool require_amx = false;  // no launch on a machine without AMX
   std::uint16_t isv_prod_id = 0;
   std::uint16_t isv_svn = 0;
   Id128 isv_family_id{};    // needs kss

@@ -30,7 +30,9 @@ Result<Secs> make_secs(const EnclaveFile& file, const LaunchParams& params) {
   }
   const std::uint64_t required = sig.attributes.xfrm & sig.attributes_mask.xfrm;
   if ((required & ~params.host_xfrm) != 0) {
-    return fail(fmt::format("the enclave requires processor features {:#x}, this machine has {:#x}", required, params.host_xfrm));
+    const bool amx = (required & ~params.host_xfrm & kXfrmAmx) != 0;
+    return fail(fmt::format("{}: the enclave requires processor features {:#x}, this machine has {:#x}{}", file.name(), required, params.host_xfrm,
+                            amx ? " (no AMX: set feature.amx to 1 or 0 in Occlum.json and build again)" : ""));
   }
   Secs secs{};
   secs.size = file.elrange_size();

@@ -142,7 +142,8 @@ SigstructFields sigstruct_fields(const SigningParams& params, std::uint32_t ssa_
   SigstructFields out;
   out.attributes.flags = kAttrMode64 | (params.debuggable ? kAttrDebug : 0) | (params.provision_key ? kAttrProvisionKey : 0) |
                          (params.kss ? kAttrKss : 0);
-  if (ssa_frame_pages >= kAmxFramePages) out.attributes_mask.xfrm &= ~kXfrmAmx;
+  if (params.require_amx) out.attributes.xfrm |= kXfrmAmx;
+  else if (ssa_frame_pages >= kAmxFramePages) out.attributes_mask.xfrm &= ~kXfrmAmx;
   out.isv_prod_id = params.isv_prod_id;
   out.isv_svn = params.isv_svn;
   out.isv_family_id = params.isv_family_id;

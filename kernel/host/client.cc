@@ -99,11 +99,10 @@ void set_idle_word(bool idle) {
 std::uint32_t take_pending() {
   return frame::exchange_outside_u32(shared_block(frame::this_vcpu().index) + offsetof(host_abi::VcpuBlock, pending), 0);
 }
-std::uint64_t take_user_signals() {
-  // Asked for often, seldom there: look before the exchange.
-  const auto seen = frame::load_outside(the_boot.user_signal);
-  if (!seen.ok() || Result<std::uint64_t>(seen).release() == 0) return 0;
-  return frame::exchange_outside_u64(the_boot.user_signal, 0);
+bool has_user_signals() {
+  auto seen = frame::load_outside(the_boot.user_signal);
+  return seen.ok() && std::move(seen).release() != 0;
 }
+std::uint64_t take_user_signals() { return frame::exchange_outside_u64(the_boot.user_signal, 0); }
 
 }  // namespace kernel::host

@@ -63,6 +63,7 @@ void set_idle_word(bool idle);
 std::uint32_t take_pending();
 // Signals (bit n-1 = signal n) that the host wants the first process to get, taken and cleared.
 std::uint64_t take_user_signals();
+bool has_user_signals();
 
 }  // namespace kernel::host
 #endif  // KERNEL_HOST_CLIENT_H

@@ -79,10 +79,11 @@ Result<Ref<Task>> launch(const LaunchRequest& request) {
 }  // namespace
 
 void deliver_host_signals() {
-  std::uint64_t signals = host::take_user_signals();
-  if (signals == 0) return;
+  if (!host::has_user_signals()) return;
   const RefPtr<Process> first = find_process(Pid{1});
-  for (int signo = 1; first && signo <= abi::kSigMax; ++signo) {
+  if (!first) return;  // while booting: they wait for it
+  const std::uint64_t signals = host::take_user_signals();
+  for (int signo = 1; signo <= abi::kSigMax; ++signo) {
     // A full queue loses it, as kill(2) would report to the sender.
     if ((signals & signal_bit(signo)) != 0) static_cast<void>(send_signal(*first, abi::SigInfo::from_kernel(signo)).ok());
   }

@@ -64,7 +64,10 @@ class CliTest(unittest.TestCase):
                 self.assertEqual(self.good("help", verb).stdout, self.good(verb, "--help").stdout)
 
     def test_wrong_usage_is_exit_code_2(self):
-        self.bad(2, "", "frobnicate")
+        self.bad(2, "frobnicate: no such verb", "frobnicate")
+        self.bad(2, "frobnicate: no such verb", "help", "frobnicate")
+        self.bad(2, "see `occlum build --help`", "build", "--nonsense")
+        self.assertIn("Usage: occlum run [OPTIONS] PROGRAM [ARGUMENTS...]", self.good("run", "--help").stdout)
         self.bad(2, "PATH", "new")
         self.bad(2, "--nonsense", "build", "--nonsense")
         self.bad(2, "", "print", "both")
@@ -168,7 +171,8 @@ class CliTest(unittest.TestCase):
         with open(os.path.join(self.folder, "key")) as file:
             self.assertRegex(file.read(), "^([0-9a-f]{2}-){15}[0-9a-f]{2}\n$")
         self.assertEqual(stat.S_IMODE(os.stat(os.path.join(self.folder, "key")).st_mode), 0o600)
-        self.bad(1, "exists", "gen-image-key", "key")
+        self.bad(1, "never overwritten", "gen-image-key", "key")
+        self.bad(1, "PATH is empty", "gen-image-key", "")
 
     def test_run_explains_what_is_missing(self):
         self.bad(125, "not an Occlum instance", "run", "/bin/ls")
@@ -178,6 +182,9 @@ class CliTest(unittest.TestCase):
         self.bad(127, "copy it to image/bin/none", "run", "/bin/none", cwd=folder)
         self.bad(126, "entry_points", "run", "/etc/passwd", cwd=folder)
         self.bad(126, "absolute path", "run", "ls", cwd=folder)
+        self.bad(126, "name is empty", "run", "", cwd=folder)
+        self.bad(127, "/bin/none", "run", "--", "/bin/none", "--", "-x", cwd=folder)
+        self.bad(127, "/bin/none", "run", "--stats", "--", "/bin/none", cwd=folder)
         shutil.copy("/bin/ls", os.path.join(folder, "image/bin/ls"))
         self.bad(127, "run `occlum build`", "run", "/bin/ls", cwd=folder)
         self.bad(2, "SGX_MODE", "run", "/bin/none", cwd=folder, SGX_MODE="BOTH")
@@ -186,6 +193,47 @@ class CliTest(unittest.TestCase):
         with open(os.path.join(folder, "Occlum.json"), "a") as file:
             file.write("\n")
         self.bad(127, "has changed since the last build", "run", "/bin/none", cwd=folder)
+
+    def test_a_program_newer_than_the_build_is_told(self):
+        folder = self.instance()
+        program = os.path.join(folder, "image/bin/sh")
+        with open(program, "w") as file:
+            file.write("#!/bin/none\n")
+        os.chmod(program, 0o755)
+        self.good("build", cwd=folder)
+        self.assertNotIn("warning", self.bad(127, "/bin/none", "run", "/bin/sh", cwd=folder).stderr)
+        with open(program, "w") as file:
+            file.write("#!/bin/nothing\n")
+        self.bad(127, "image/bin/sh has changed since the last build", "run", "/bin/sh", cwd=folder)
+
+    def test_required_features_that_are_not_there(self):
+        folder = self.instance()
+        path = os.path.join(folder, "Occlum.json")
+        with open(path) as file:
+            config = json.load(file)
+        for key, value, code, part in (("pkru", 1, 0, "feature.pkru has no effect yet"), ("pkru", 2, 1, "feature.pkru: expected 0 or 1"),
+                                       ("amx", 2, 0, "")):
+            changed = dict(config, feature=dict(config["feature"], **{key: value}))
+            with open(path, "w") as file:
+                json.dump(changed, file)
+            self.bad(code, part, "build", cwd=folder)
+
+    def test_folders_that_cannot_be_written(self):
+        if os.geteuid() == 0:
+            self.skipTest("root may write everywhere")
+        folder = self.instance()
+        self.good("build", cwd=folder)
+        os.chmod(os.path.join(folder, "build"), 0o555)
+        self.assertEqual(len(self.bad(1, "build: cannot be written", "build", "-f", cwd=folder).stderr.splitlines()), 1)
+
+    def test_a_signing_key_that_others_can_read_is_refused(self):
+        folder = self.instance()
+        self.good("build", cwd=folder)
+        os.chmod(os.path.join(self.env["HOME"], ".config/occlum/signing-key.pem"), 0o644)
+        self.bad(1, "chmod 600", "build", "-f", cwd=folder)
+
+    def test_the_next_step_can_be_pasted(self):
+        self.assertIn("next: cd 'my inst' && ", self.good("new", "my inst").stderr)
 
     def test_missing_libraries_are_named_and_autodep_copies_them(self):
         folder = self.instance()

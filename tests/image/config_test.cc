@@ -109,6 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"/metadata/name", "\"x\"", "metadata.name", "an unknown key"},
         Mistake{"/feature/amx", "3", "feature.amx", "from 0 to 2"},
         Mistake{"/feature/pkru", "true", "feature.pkru", "from 0 to 2"},
+        Mistake{"/feature/pkru", "2", "feature.pkru", "0 or 1"}, Mistake{"/metadata/pkru", "2", "feature.pkru", "0 or 1"},
         Mistake{"/feature/io_uring", "17", "feature.io_uring", "from 0 to 16"},
         Mistake{"/feature/enable_edmm", "\"Y\"", "feature.enable_edmm", "true or false"},
         Mistake{"/feature/edmm", "true", "feature.edmm", "an unknown key"},

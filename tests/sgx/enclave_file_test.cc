@@ -226,6 +226,9 @@ TEST(EnclaveFile, SecsForTheMachine) {
   ASSERT_TRUE(secs.has_value());
   EXPECT_EQ(secs->attributes.xfrm, 0x602e7U);
   EXPECT_EQ(secs->config_svn, 9);
+  inputs.signing.require_amx = true;
+  EXPECT_EQ(sgx::make_secs(build(inputs), {.host_xfrm = 0x602e7})->attributes.xfrm, 0x602e7U);
+  EXPECT_NE(error_of(sgx::make_secs(build(inputs), {.host_xfrm = 0x2e7})).find("feature.amx"), std::string::npos);
 }
 
 TEST(EnclaveFile, BadConfigurationsAreRefusedByName) {
