@@ -56,24 +56,40 @@ std::size_t xsave_size() { return size_for(the_xfrm); }
 void xsave_make_initial(std::span<std::byte> area) { copy_bytes(area, std::span(kInitial.bytes).first(xsave_size())); }
 
 void save_user_state(ThreadContext& context) {
-  if (context.xsave == nullptr || (context.work.load(std::memory_order_relaxed) & kWorkRestoreState) != 0) return;
-  // SAFETY: the context's area is 64-byte aligned and xsave_size() bytes long; XSAVE64 touches nothing else.
-  asm volatile("xsave64 (%0)" : : "r"(context.xsave), "a"(static_cast<std::uint32_t>(the_xfrm)), "d"(static_cast<std::uint32_t>(the_xfrm >> 32)) : "memory");
+  if (context.xsave == nullptr || context.state_saved.load(std::memory_order_relaxed) != 0) return;
+  // XSAVEOPT leaves out what is in its initial configuration and what has not changed since the XRSTOR from this area. MXCSR goes with
+  // the vector registers then, but XRSTOR loads it always: it is stored by itself.
+  // SAFETY: the context's area is 64-byte aligned and xsave_size() bytes long; nothing else is written.
+  asm volatile("xsaveopt64 (%0)\n\tstmxcsr 24(%0)"
+               :
+               : "r"(context.xsave), "a"(static_cast<std::uint32_t>(the_xfrm)), "d"(static_cast<std::uint32_t>(the_xfrm >> 32))
+               : "memory");
   context.fs_base = __builtin_ia32_rdfsbase64();
-  context.work.fetch_or(kWorkRestoreState, std::memory_order_relaxed);
+  context.state_saved.store(1, std::memory_order_relaxed);
 }
 
 void restore_user_state(ThreadContext& context) {
   if (context.xsave == nullptr) return;
   xrstor(context.xsave);
   __builtin_ia32_wrfsbase64(context.fs_base);
-  context.work.fetch_and(~kWorkRestoreState, std::memory_order_relaxed);
+  context.state_saved.store(0, std::memory_order_relaxed);
 }
 
 void xsave_sanitise(std::span<std::byte> area) {
   store_bytes(area, 24, load_bytes<std::uint32_t>(area, 24) & kMxcsrMask);
   store_bytes(area, kLegacySize, load_bytes<std::uint64_t>(area, kLegacySize) & the_xfrm);
   zero_bytes(area.subspan(kLegacySize + 8, kHeaderSize - 8));
+}
+
+void xsave_complete(std::span<std::byte> area) {
+  constexpr std::size_t kSseAt = 160, kSseSize = 256;  // XMM0 to XMM15
+  const auto present = load_bytes<std::uint64_t>(area, kLegacySize);
+  if ((present & sgx::kXfrmSse) == 0) zero_bytes(area.subspan(kSseAt, kSseSize));
+  if ((present & sgx::kXfrmX87) != 0) return;
+  const auto mxcsr = load_bytes<std::uint64_t>(area, 24);
+  zero_bytes(area.first(kSseAt));
+  store_bytes(area, 0, kInitialFcw);
+  store_bytes(area, 24, mxcsr);
 }
 
 void clear_vector_state() { xrstor(kInitial.bytes.data()); }

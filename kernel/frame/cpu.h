@@ -19,9 +19,12 @@ std::size_t xsave_size();
 // Writes the initial state into an area of xsave_size() bytes.
 void xsave_make_initial(std::span<std::byte> area);
 
-// The running thread's vector state and FS base into its context, if they are live; sets kWorkRestoreState. Idempotent.
+// The running thread's vector state and FS base into its context, if they are live; sets state_saved. Idempotent. Components that
+// the header says are in their initial configuration keep old bytes in the area (XSAVEOPT): show them to nobody, see xsave_complete.
 void save_user_state(ThreadContext& context);
-// The reverse, right before user code; clears kWorkRestoreState. The area must have been made valid (see sanitise below).
+// Writes the initial configuration of x87 and SSE into a saved area whose header says they are in it.
+void xsave_complete(std::span<std::byte> area);
+// The reverse, right before user code; clears state_saved. The area must have been made valid (see sanitise below).
 void restore_user_state(ThreadContext& context);
 // Makes a program-supplied area safe for XRSTOR: reserved header bits and unknown features cleared, MXCSR masked.
 void xsave_sanitise(std::span<std::byte> area);

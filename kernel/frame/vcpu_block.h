@@ -92,26 +92,29 @@ static_assert(sizeof(TrapFrame) == TF_SIZE && offsetof(TrapFrame, rax) == TF_RAX
               offsetof(TrapFrame, rip) == TF_RIP && offsetof(TrapFrame, kind) == TF_KIND);
 
 // Bits of ThreadContext::work: what has to be done before the thread returns to user code.
-inline constexpr std::uint32_t kWorkResched = 1;       // its time slice is over
-inline constexpr std::uint32_t kWorkSignal = 2;        // a signal may be deliverable, or the thread must stop or die
-inline constexpr std::uint32_t kWorkRestoreState = 4;  // vector state and FS base are in the context, not in registers
-inline constexpr std::uint32_t kWorkTimers = 8;        // this vCPU saw a tick: look at the timers
+inline constexpr std::uint16_t kWorkResched = 1;  // its time slice is over
+inline constexpr std::uint16_t kWorkSignal = 2;   // a signal may be deliverable, or the thread must stop or die
+inline constexpr std::uint16_t kWorkTimers = 8;   // this vCPU saw a tick: look at the timers
 
 // The part of a kernel thread that assembly and entry code know. task/thread.h builds on it.
 struct ThreadContext {
-  std::atomic<std::uint32_t> work{0};
+  // The gate compares `work` and `state_saved` to zero as one word.
+  std::atomic<std::uint16_t> work{0};
+  std::atomic<std::uint16_t> state_saved{0};  // 1: vector state and FS base are here, not in registers. Written by the thread only, so
+                                              // that switches need no locked instruction for it
   std::uint32_t vcpu = 0;          // where it runs or ran last
   std::uint64_t kernel_rsp = 0;    // while switched out
   std::uint64_t stack_top = 0;     // end of the kernel stack == end of the TrapFrame
   std::uint64_t stack_base = 0;
-  std::uint64_t fs_base = 0;       // the program's FS base while kWorkRestoreState is set
+  std::uint64_t fs_base = 0;       // the program's FS base while state_saved is set
   Thread* owner = nullptr;         // the object that this context is part of
   UserSpace* user_space = nullptr;  // memory of the process (kept alive by the Task), nullptr for kernel threads
   std::byte* xsave = nullptr;      // standard-format XSAVE area, 64-byte aligned; nullptr for kernel threads
 
   TrapFrame& trap_frame() const;
 };
-static_assert(offsetof(ThreadContext, work) == CONTEXT_WORK && offsetof(ThreadContext, kernel_rsp) == CONTEXT_RSP);
+static_assert(offsetof(ThreadContext, work) == CONTEXT_WORK && offsetof(ThreadContext, state_saved) == CONTEXT_WORK + 2 &&
+              offsetof(ThreadContext, kernel_rsp) == CONTEXT_RSP);
 
 // Starts with the fields of host_abi::VcpuSeed, which the enclave file fills in.
 struct VcpuBlock {

@@ -24,6 +24,7 @@ struct Clock {
   std::atomic<std::uint64_t> real_offset{0};
   std::atomic<std::uint64_t> boot_offset{0};
   std::atomic<std::int64_t> adjustment{0};
+  std::atomic<std::uint32_t> first_mult{0};  // of the first sample; spans measured with it never shrink
 };
 constinit Clock the_clock;
 constinit SpinLock<LockRank::timer> update_lock;  // never held together with the timer queue's
@@ -75,6 +76,7 @@ void apply(const Sample& sample, bool first) {
   const std::uint64_t ours = first ? host_now : read_monotonic();
   const std::uint64_t base = host_now > ours ? host_now : ours;
   const std::uint32_t mult = ours > host_now ? nominal - nominal / 1024 : nominal;
+  if (first) the_clock.first_mult.store(nominal, std::memory_order_relaxed);
   the_clock.sequence.fetch_add(1, std::memory_order_acq_rel);
   the_clock.base_tsc.store(tsc, std::memory_order_relaxed);
   the_clock.base_ns.store(base, std::memory_order_relaxed);
@@ -101,6 +103,12 @@ std::uint64_t realtime_now() {
   return read_monotonic() + the_clock.real_offset.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(the_clock.adjustment.load());
 }
 std::uint64_t boottime_now() { return read_monotonic() + the_clock.boot_offset.load(std::memory_order_relaxed); }
+
+std::uint64_t ticks_to_ns(std::uint64_t ticks) { return scale(ticks, the_clock.first_mult.load(std::memory_order_relaxed)); }
+std::uint64_t ns_to_ticks(std::uint64_t ns) {
+  const std::uint32_t mult = the_clock.first_mult.load(std::memory_order_relaxed);
+  return mult == 0 ? 0 : (ns << kShift) / mult;
+}
 
 void adjust_realtime(std::int64_t delta_ns) {
   the_clock.adjustment.fetch_add(delta_ns);

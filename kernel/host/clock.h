@@ -10,6 +10,9 @@ namespace kernel {
 // Nanoseconds since the epoch / since the host's boot (suspended time included).
 std::uint64_t realtime_now();
 std::uint64_t boottime_now();
+// Ticks of the time-stamp counter as nanoseconds and back, at the frequency that was known at boot: for measuring spans, such as CPU time.
+std::uint64_t ticks_to_ns(std::uint64_t ticks);
+std::uint64_t ns_to_ticks(std::uint64_t ns);
 // Adds to the real-time clock (clock_settime, settimeofday); inside only.
 void adjust_realtime(std::int64_t delta_ns);
 

@@ -50,6 +50,10 @@ void spin_unlock(std::atomic<std::uint32_t>& word, LockRank rank) {
   frame::this_vcpu().spin_mask &= ~rank_bit(rank);
 }
 
+void spin_until_free(const std::atomic<std::uint32_t>& word) {
+  while (word.load(std::memory_order_acquire) != 0) __builtin_ia32_pause();
+}
+
 // SAFETY: (mutex functions) waiters are linked only between their own push and the unlock that grants them, both under `spin`, and the
 // waiter does not leave its stack frame before it has been granted.
 void mutex_lock(MutexState& state, LockRank) {

@@ -56,6 +56,7 @@ namespace sync_detail {
 void spin_lock(std::atomic<std::uint32_t>& word, LockRank rank);
 bool spin_try_lock(std::atomic<std::uint32_t>& word, LockRank rank);
 void spin_unlock(std::atomic<std::uint32_t>& word, LockRank rank);
+void spin_until_free(const std::atomic<std::uint32_t>& word);
 struct MutexState {
   std::atomic<std::uint32_t> word{0};     // 0 free, 1 held, 2 held and wanted
   std::atomic<std::uint32_t> spin{0};     // guards waiters
@@ -81,6 +82,8 @@ class CAPABILITY("spinlock") SpinLock {
   void lock() ACQUIRE() { sync_detail::spin_lock(word_, rank); }
   bool try_lock() TRY_ACQUIRE(true) { return sync_detail::spin_try_lock(word_, rank); }
   void unlock() RELEASE() { sync_detail::spin_unlock(word_, rank); }
+  // Waits until whoever held it at some time before has let it go, without taking it.
+  void wait_until_free() const { sync_detail::spin_until_free(word_); }
 
  private:
   std::atomic<std::uint32_t> word_{0};

@@ -90,7 +90,6 @@ Result<> copy_state(Task& parent, Task& child, const frame::TrapFrame& frame, co
   save_user_state();
   copy_bytes(child.xsave_area(), parent.xsave_area());
   child.context().fs_base = parent.context().fs_base;
-  child.set_work(frame::kWorkRestoreState);
   if ((request.flags & abi::kCloneSetTls) != 0) TRY(set_user_fs_base(child, request.tls));
   frame::TrapFrame& registers = child.trap_frame();
   registers = frame;

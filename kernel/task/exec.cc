@@ -227,7 +227,6 @@ void start_registers(Task& task, frame::TrapFrame& frame, const LoadedProgram& p
   save_user_state();
   frame::xsave_make_initial(task.xsave_area());
   task.context().fs_base = 0;
-  task.set_work(frame::kWorkRestoreState);
   frame = frame::TrapFrame{};
   frame.orig_rax = ~std::uint64_t{0};
   frame.rip = program.start;

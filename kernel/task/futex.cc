@@ -58,8 +58,7 @@ Result<> wait_on(FutexWaiter& waiter, Instant deadline) {
   for (;;) {
     if (waiter.woken.load(std::memory_order_acquire)) {
       // The waker may still be using the waiter: it is done when it has released the lock.
-      FutexBucket* bucket = waiter.bucket.load(std::memory_order_acquire);
-      const LockGuard guard(bucket->lock);
+      waiter.bucket.load(std::memory_order_acquire)->lock.wait_until_free();
       return {};
     }
     const ParkResult parked = park(deadline, Interruptible::yes);

@@ -1,7 +1,7 @@
 // Futex internals: hashed queues of waiters. Only task/futex*.cc include it.
 //
 // A waiter lives on its thread's stack. Whoever wakes it takes it off its queue, sets `woken` and unparks the thread, all under the
-// bucket's lock; the woken thread passes through that lock once more before its stack goes. A requeue moves waiters in two steps (two
+// bucket's lock; the woken thread waits until that lock is free before its stack goes. A requeue moves waiters in two steps (two
 // buckets have one rank): between them `bucket` is null and the waiter is "in limbo"; nobody but the mover touches it then.
 #ifndef KERNEL_TASK_FUTEX_QUEUE_H
 #define KERNEL_TASK_FUTEX_QUEUE_H

@@ -4,6 +4,7 @@
 
 #include "kernel/frame/code.h"
 #include "kernel/frame/cpu.h"
+#include "kernel/host/clock.h"
 #include "kernel/task/timer.h"
 
 namespace kernel {
@@ -26,6 +27,24 @@ std::uint32_t vcpu_count() { return the_scheduler.vcpus(); }
 void Scheduler::init(std::uint32_t vcpus, const SchedulerHost& host) {
   count_ = vcpus;
   host_ = host;
+}
+
+std::uint32_t Scheduler::runnable() const {
+  std::uint32_t sum = 0;
+  for (std::uint32_t index = 0; index < count_; ++index) sum += vcpus_[index].length.load(std::memory_order_relaxed);
+  return sum;
+}
+
+bool Scheduler::anyone_waits() const {
+  for (std::uint32_t index = 0; index < count_; ++index)
+    if (vcpus_[index].length.load(std::memory_order_seq_cst) != 0) return true;
+  return false;
+}
+
+std::uint64_t Scheduler::switches() const {
+  std::uint64_t sum = 0;
+  for (std::uint32_t index = 0; index < count_; ++index) sum += vcpus_[index].switches.load(std::memory_order_relaxed);
+  return sum;
 }
 
 Scheduler::Vcpu& Scheduler::here() { return vcpus_[frame::this_vcpu().index]; }
@@ -57,14 +76,18 @@ void Scheduler::enqueue(Thread& thread) {
       vcpu.realtime.push_back(thread);
     else
       vcpu.normal.push_back(thread);
-    length = vcpu.length.fetch_add(1, std::memory_order_seq_cst) + 1;
+    length = vcpu.length.load(std::memory_order_relaxed) + 1;
+    vcpu.length.store(length, std::memory_order_relaxed);
   }
-  waiting_.fetch_add(1, std::memory_order_relaxed);
   Vcpu& local = here();
   if (&vcpu != &local) {
+    // Whoever goes to sleep says so first and looks at the lengths then: one of the two sees the other.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     if (vcpu.state.load(std::memory_order_seq_cst) == VcpuState::sleeping || vcpu.state.load() == VcpuState::offline) choose_wake(local, target);
-  } else if (length > 1 || thread.state() == ThreadState::created) {
-    // More work than this vCPU can start at once: let a sleeping one help, unless one is looking for work already.
+  } else if (length > 1) {
+    // More work than this vCPU can start at once: let a sleeping one help, unless one is looking for work already. (A single thread
+    // that was woken or made here is not worth a wake-up: most often this one is about to wait for it. If not, the tick finds it.)
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     if (spinners_.load(std::memory_order_seq_cst) == 0) choose_wake(local, target);
   }
   if (vcpu.current != nullptr && (thread.class_ == SchedClass::fifo || thread.class_ == SchedClass::rr)) notify_running(*vcpu.current);
@@ -116,8 +139,7 @@ bool Scheduler::still_leaving(const Thread& thread) { return thread.on_cpu_.load
 
 void Scheduler::take(Vcpu& vcpu, Thread& thread) {
   List<Thread, RunQueueTag>::remove(thread);
-  vcpu.length.fetch_sub(1, std::memory_order_relaxed);
-  waiting_.fetch_sub(1, std::memory_order_relaxed);
+  vcpu.length.store(vcpu.length.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
 Thread* Scheduler::steal(std::uint32_t thief) {
@@ -141,15 +163,13 @@ Thread* Scheduler::steal(std::uint32_t thief) {
 void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
   frame::VcpuBlock& block = frame::this_vcpu();
   Thread* previous = vcpu.current;
-  if (next == previous && next != nullptr) {
-    next->state_.store(ThreadState::running, std::memory_order_relaxed);
-    return;
-  }
-  switches_.fetch_add(1, std::memory_order_relaxed);
-  const std::uint64_t now = monotonic_now();
+  if (next == previous && next != nullptr) return;
+  vcpu.switches.store(vcpu.switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  const std::uint64_t now = frame::read_tsc();
   if (previous != nullptr) {
     frame::save_user_state(previous->context_);
-    previous->run_time_ns_.fetch_add(now - previous->started_ns_, std::memory_order_relaxed);
+    const std::uint64_t ran = now > previous->started_ ? now - previous->started_ : 0;  // counters of two processors may differ a little
+    previous->run_ticks_.store(previous->run_ticks_.load(std::memory_order_relaxed) + ran, std::memory_order_relaxed);
   }
   vcpu.previous = previous;
   vcpu.current = next;
@@ -160,9 +180,8 @@ void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
   } else {
     next->on_cpu_.store(true, std::memory_order_relaxed);
     next->context_.vcpu = block.index;
-    next->started_ns_ = now;
-    next->slice_start_ns_ = now;
-    next->state_.store(ThreadState::running, std::memory_order_release);
+    next->started_ = now;
+    next->slice_start_ = now;
     block.frame_end = next->context_.stack_top;
     block.current = &next->context_;
     frame::switch_to(save, next->context_.kernel_rsp);
@@ -192,7 +211,7 @@ void Scheduler::switch_away() {
   assert_no_spinlocks_held();
   Vcpu& vcpu = here();
   Thread* next = take_next(vcpu);
-  if (next == nullptr && waiting_.load(std::memory_order_relaxed) != 0) next = steal(frame::this_vcpu().index);
+  if (next == nullptr && anyone_waits()) next = steal(frame::this_vcpu().index);
   switch_to(vcpu, next);
 }
 
@@ -201,19 +220,18 @@ void Scheduler::yield() {
   Thread* thread = vcpu.current;
   thread->clear_work(frame::kWorkResched);
   if (vcpu.length.load(std::memory_order_relaxed) == 0) {
-    thread->slice_start_ns_ = monotonic_now();
+    thread->slice_start_ = frame::read_tsc();
     return;
   }
   Thread* next = take_next(vcpu);
   if (next == nullptr) return;
-  thread->state_.store(ThreadState::runnable, std::memory_order_relaxed);
   enqueue(*thread);
   switch_to(vcpu, next);
 }
 
 void Scheduler::finish_current() {
   Vcpu& vcpu = here();
-  vcpu.current->state_.store(ThreadState::dead, std::memory_order_release);
+  vcpu.current->state_.store(Thread::kDead, std::memory_order_release);
   switch_away();
   panic("a dead thread ran", __FILE_NAME__, __LINE__);
 }
@@ -226,7 +244,7 @@ bool Scheduler::spin_for_work(Vcpu& vcpu) {
   const Instant start = monotonic_now();
   bool found = false;
   do {
-    found = waiting_.load(std::memory_order_relaxed) != 0 || host_.poll_completions() || timers().next_deadline() <= monotonic_now();
+    found = anyone_waits() || host_.poll_completions() || timers().next_deadline() <= monotonic_now();
     for (int pause = 0; pause < 16 && !found; ++pause) __builtin_ia32_pause();
   } while (!found && monotonic_now() - start < kSpinNs);
   spinners_.fetch_sub(1, std::memory_order_seq_cst);
@@ -243,7 +261,7 @@ void Scheduler::idle_loop() {
     pay_debts();
     timers().run(monotonic_now());
     Thread* next = take_next(vcpu);
-    if (next == nullptr && waiting_.load(std::memory_order_relaxed) != 0) next = steal(index);
+    if (next == nullptr && anyone_waits()) next = steal(index);
     if (next != nullptr) {
       // This vCPU no longer sleeps towards the next timer: the tick may have to be switched on.
       if (timers().next_deadline() != kNever) next->set_work(frame::kWorkTimers);
@@ -255,7 +273,7 @@ void Scheduler::idle_loop() {
     vcpu.state.store(VcpuState::sleeping, std::memory_order_seq_cst);
     idle_sleepers_.fetch_add(1, std::memory_order_seq_cst);
     host_.announce_idle(true);
-    if (waiting_.load(std::memory_order_seq_cst) == 0 && vcpu.owed_wakes.load() == 0 && !host_.poll_completions()) {
+    if (!anyone_waits() && vcpu.owed_wakes.load() == 0 && !host_.poll_completions()) {
       const Instant deadline = timers().next_deadline();
       sleep_deadline_.store(deadline, std::memory_order_seq_cst);
       host_.idle(deadline);
@@ -273,12 +291,12 @@ void Scheduler::idle_loop() {
 bool Scheduler::should_yield(const Thread& thread) const {
   const Vcpu& vcpu = vcpus_[thread.context_.vcpu];
   if (vcpu.length.load(std::memory_order_relaxed) == 0) return false;
-  return thread.class_ != SchedClass::fifo && monotonic_now() - thread.slice_start_ns_ >= slice_for(thread.nice_);
+  return thread.class_ != SchedClass::fifo && ticks_to_ns(frame::read_tsc() - thread.slice_start_) >= slice_for(thread.nice_);
 }
 
 // The tick runs while somebody waits for a vCPU, or while a timer is armed and nobody sleeps until its deadline.
 void Scheduler::update_tick() {
-  const bool needed = waiting_.load(std::memory_order_relaxed) != 0 ||
+  const bool needed = anyone_waits() ||
                       timers().next_deadline() < sleep_deadline_.load(std::memory_order_relaxed);  // no sleeper wakes in time for it
   if (needed) {
     quiet_ticks_.store(0, std::memory_order_relaxed);
@@ -302,7 +320,7 @@ void Scheduler::pay_debts() {
       VcpuState offline = VcpuState::offline;
       if (vcpus_[index].state.compare_exchange_strong(offline, VcpuState::busy))
         host_.start_vcpu(index);
-      else if (waiting_.load(std::memory_order_relaxed) != 0 && vcpus_[index].state.load() == VcpuState::sleeping)
+      else if (anyone_waits() && vcpus_[index].state.load() == VcpuState::sleeping)
         host_.wake_vcpu(index);
     }
   }

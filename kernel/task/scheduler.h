@@ -46,8 +46,8 @@ class Scheduler {
   bool should_yield(const Thread& thread) const;
   void notify_running(Thread& thread);
   std::uint32_t vcpus() const { return count_; }
-  std::uint32_t runnable() const { return waiting_.load(std::memory_order_relaxed); }
-  std::uint64_t switches() const { return switches_.load(std::memory_order_relaxed); }
+  std::uint32_t runnable() const;  // threads that wait for a vCPU
+  std::uint64_t switches() const;
 
  private:
   enum class VcpuState : std::uint32_t { offline, busy, spinning, sleeping };
@@ -55,9 +55,10 @@ class Scheduler {
     SpinLock<LockRank::run_queue> lock;
     List<Thread, RunQueueTag> realtime GUARDED_BY(lock);
     List<Thread, RunQueueTag> normal GUARDED_BY(lock);
-    std::atomic<std::uint32_t> length{0};
+    std::atomic<std::uint32_t> length{0};  // of both lists; written with the lock held, read without
     std::atomic<VcpuState> state{VcpuState::offline};
     Thread* current = nullptr;          // set by this vCPU only
+    std::atomic<std::uint64_t> switches{0};
     std::uint64_t idle_rsp = 0;
     Thread* previous = nullptr;         // the thread that has just switched away; for finish_switch
     std::atomic<std::uint32_t> owed_wakes{0};  // bit set: wake_vcpu before returning to user code
@@ -72,6 +73,7 @@ class Scheduler {
   void switch_to(Vcpu& vcpu, Thread* next);  // nullptr = the idle loop
   void finish_switch();
   bool spin_for_work(Vcpu& vcpu);
+  bool anyone_waits() const;
   void update_tick();
   void choose_wake(Vcpu& local, std::uint32_t target);
   std::uint32_t choose_vcpu(const Thread& thread);
@@ -81,14 +83,12 @@ class Scheduler {
   std::array<Vcpu, kMaxVcpus> vcpus_;
   std::uint32_t count_ = 0;
   SchedulerHost host_{};
-  std::atomic<std::uint32_t> waiting_{0};   // threads in run queues
   std::atomic<std::uint32_t> online_{0};
   std::atomic<std::uint32_t> idle_sleepers_{0};
   std::atomic<std::uint32_t> spinners_{0};
   std::atomic<Instant> sleep_deadline_{kNever};  // of the vCPU that went to sleep last; kNever once one has woken
   std::atomic<bool> tick_on_{false};
   std::atomic<std::uint32_t> quiet_ticks_{0};
-  std::atomic<std::uint64_t> switches_{0};
 };
 
 Scheduler& scheduler();

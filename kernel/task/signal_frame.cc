@@ -82,6 +82,7 @@ abi::FpxSwBytes software_bytes(std::uint64_t state_size) {
 Result<> store_state(Task& task, std::uint64_t address) {
   save_user_state();
   const std::span<std::byte> area = task.xsave_area();
+  frame::xsave_complete(area);
   store_bytes(area, abi::kFpxSwOffset, software_bytes(area.size()));
   // Linux always claims x87 and SSE, whose bytes are there even in their initial configuration.
   store_bytes(area, kXsaveHeaderOffset, load_bytes<std::uint64_t>(area, kXsaveHeaderOffset) | kXfeatureFpSse);

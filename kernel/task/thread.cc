@@ -4,6 +4,7 @@
 #include "kernel/frame/code.h"
 #include "kernel/frame/cpu.h"
 #include "kernel/frame/heap.h"
+#include "kernel/host/clock.h"
 #include "kernel/task/scheduler.h"
 #include "kernel/task/timer.h"
 
@@ -35,7 +36,7 @@ Result<> Thread::allocate_stack(bool runs_user_code) {
     xsave_ = TRY(frame::allocate_pages((frame::xsave_size() + kPageSize - 1) / kPageSize));
     frame::xsave_make_initial(xsave_);
     context_.xsave = xsave_.data();
-    context_.work.store(frame::kWorkRestoreState, std::memory_order_relaxed);
+    context_.state_saved.store(1, std::memory_order_relaxed);
   }
   stack_ = TRY(frame::allocate_pages(kStackPages));
   zero_bytes(stack_);
@@ -49,31 +50,53 @@ std::span<std::byte> Thread::xsave_area() { return xsave_.first(xsave_.empty() ?
 void Thread::start() {
   ref();  // the scheduler's reference, dropped when the thread is dead
   context_.vcpu = frame::this_vcpu().index;
-  started_ns_ = monotonic_now();
-  ThreadState created = ThreadState::created;
-  KASSERT(state_.load() == created);
+  const std::uint32_t before = state_.fetch_or(kActive, std::memory_order_acq_rel);
+  KASSERT((before & ~kWakeToken) == kCreated);
   scheduler().enqueue(*this);
-  state_.compare_exchange_strong(created, ThreadState::runnable);
 }
 
 void Thread::unpark() {
-  wake_token_.store(true, std::memory_order_seq_cst);
-  ThreadState parked = ThreadState::parked;
-  if (state_.compare_exchange_strong(parked, ThreadState::runnable, std::memory_order_acq_rel)) scheduler().enqueue(*this);
+  std::uint32_t seen = state_.load(std::memory_order_relaxed);
+  for (;;) {
+    if (seen == kParked) {
+      if (!state_.compare_exchange_weak(seen, kActive, std::memory_order_acq_rel)) continue;
+      scheduler().enqueue(*this);
+      return;
+    }
+    // A locked write even if the token is there already: it puts what the caller wrote before what the sleeper looks at next.
+    if (state_.compare_exchange_weak(seen, seen | kWakeToken, std::memory_order_acq_rel)) return;
+  }
 }
 
-void Thread::notify(std::uint32_t bits) {
+bool Thread::take_wake_token() {
+  if ((state_.load(std::memory_order_relaxed) & kWakeToken) == 0) return false;
+  state_.fetch_and(~kWakeToken, std::memory_order_acq_rel);
+  return true;
+}
+
+ThreadState Thread::state() const {
+  switch (state_.load(std::memory_order_acquire) & ~kWakeToken) {
+    case kCreated: return ThreadState::created;
+    case kActive: return on_cpu_.load(std::memory_order_relaxed) ? ThreadState::running : ThreadState::runnable;
+    case kParked: return ThreadState::parked;
+    default: return ThreadState::dead;
+  }
+}
+
+void Thread::notify(std::uint16_t bits) {
   set_work(bits);
   unpark();
   scheduler().notify_running(*this);
 }
 
 std::uint64_t Thread::run_time_ns() const {
-  const std::uint64_t ended = run_time_ns_.load(std::memory_order_relaxed);
-  if (state() != ThreadState::running) return ended;
-  const std::uint64_t now = monotonic_now();
-  const std::uint64_t started = started_ns_;  // read racily for other threads: an estimate is enough there
-  return now > started ? ended + (now - started) : ended;
+  std::uint64_t ticks = run_ticks_.load(std::memory_order_relaxed);
+  if (state() == ThreadState::running) {
+    const std::uint64_t now = frame::read_tsc();
+    const std::uint64_t started = started_;  // read racily for other threads: an estimate is enough there
+    if (now > started) ticks += now - started;
+  }
+  return ticks_to_ns(ticks);
 }
 
 void Thread::set_schedule(SchedClass sched_class, int priority, int nice) {
@@ -96,8 +119,8 @@ ParkResult park(Instant deadline, Interruptible interruptible) {
   Thread& thread = current_thread();
   ParkTimer timer(thread);
   const bool timed = deadline != kNever;
-  for (bool slept = false;; slept = true) {
-    if (thread.wake_token_.exchange(false, std::memory_order_acq_rel)) {
+  for (bool slept = false;;) {
+    if (slept || thread.take_wake_token()) {
       if (timed && slept) timer.cancel();
       // A signal's wake-up is told as such; other wake-ups may be spurious for the caller, who loops.
       if (interruptible == Interruptible::yes && thread.has_interrupt()) return ParkResult::interrupted;
@@ -107,14 +130,12 @@ ParkResult park(Instant deadline, Interruptible interruptible) {
     if (interruptible == Interruptible::yes && thread.has_interrupt()) return ParkResult::interrupted;
     if (timed && monotonic_now() >= deadline) return ParkResult::timed_out;
     if (timed) timer.arm(deadline);
-    thread.state_.store(ThreadState::parked, std::memory_order_seq_cst);
-    ThreadState parked = ThreadState::parked;
-    // Somebody may have unparked between the token check and the state change; whoever takes the state back decides.
-    if (thread.wake_token_.load(std::memory_order_seq_cst) &&
-        thread.state_.compare_exchange_strong(parked, ThreadState::running, std::memory_order_acq_rel))
-      continue;
+    // Fails if somebody has unparked since the token was looked at; then it is there.
+    std::uint32_t awake = Thread::kActive;
+    if (!thread.state_.compare_exchange_strong(awake, Thread::kParked, std::memory_order_acq_rel)) continue;
     thread.voluntary_switches_ += 1;
     scheduler().switch_away();
+    slept = true;  // only unpark() makes a parked thread go on
   }
 }
 

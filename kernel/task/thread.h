@@ -48,12 +48,12 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   frame::TrapFrame& trap_frame() { return context_.trap_frame(); }
   // The user XSAVE area (standard format), valid while the thread's state is saved; save_user_state() makes it so for the running one.
   std::span<std::byte> xsave_area();
-  void set_work(std::uint32_t bits) { context_.work.fetch_or(bits, std::memory_order_release); }
-  void clear_work(std::uint32_t bits) { context_.work.fetch_and(~bits, std::memory_order_acq_rel); }
+  void set_work(std::uint16_t bits) { context_.work.fetch_or(bits, std::memory_order_release); }
+  void clear_work(std::uint16_t bits) { context_.work.fetch_and(static_cast<std::uint16_t>(~bits), std::memory_order_acq_rel); }
   // set_work plus: if it runs user code on another vCPU right now, interrupt that vCPU, so that it acts within a millisecond.
-  void notify(std::uint32_t bits);
+  void notify(std::uint16_t bits);
 
-  ThreadState state() const { return state_.load(std::memory_order_acquire); }
+  ThreadState state() const;
   std::uint64_t run_time_ns() const;  // CPU time used, the running slice included
   void set_schedule(SchedClass sched_class, int priority, int nice);
   void set_affinity(std::uint64_t vcpu_mask) { affinity_.store(vcpu_mask, std::memory_order_relaxed); }
@@ -66,16 +66,19 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   friend class Scheduler;
   friend ParkResult park(Instant deadline, Interruptible interruptible);
   friend void thread_start_function(void* argument);
+  static constexpr std::uint32_t kCreated = 0, kActive = 1, kParked = 2, kDead = 3;
+  static constexpr std::uint32_t kWakeToken = 8;
+  bool take_wake_token();
   frame::ThreadContext context_;
   std::span<std::byte> stack_;
   std::span<std::byte> xsave_;
-  std::atomic<ThreadState> state_{ThreadState::created};
-  std::atomic<bool> wake_token_{false};
-  std::atomic<bool> on_cpu_{false};  // its stack is still in use by a vCPU that is switching away
-  std::atomic<std::uint64_t> run_time_ns_{0};
+  // One of the phases, and kWakeToken: an unpark that found it awake, for its next park.
+  std::atomic<std::uint32_t> state_{kCreated};
+  std::atomic<bool> on_cpu_{false};  // it runs, or its stack is still in use by a vCPU that is switching away
+  std::atomic<std::uint64_t> run_ticks_{0};  // of the time-stamp counter, up to the last switch
   std::atomic<std::uint64_t> affinity_{~std::uint64_t{0}};
-  std::uint64_t slice_start_ns_ = 0;
-  std::uint64_t started_ns_ = 0;
+  std::uint64_t slice_start_ = 0;  // TSC
+  std::uint64_t started_ = 0;      // TSC; read racily for other threads
   SchedClass class_ = SchedClass::other;
   int priority_ = 0;
   int nice_ = 0;

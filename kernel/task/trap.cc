@@ -72,17 +72,18 @@ extern "C" void kernel_before_user_return(kernel::frame::TrapFrame* frame) {
   frame::ThreadContext& context = thread.context();
   for (;;) {
     const std::uint32_t work = context.work.load(std::memory_order_acquire);
-    if (work == 0) return;
+    if (work == 0) {
+      if (context.state_saved.load(std::memory_order_relaxed) != 0) frame::restore_user_state(context);
+      return;
+    }
     if ((work & frame::kWorkTimers) != 0) {
       thread.clear_work(frame::kWorkTimers);
       scheduler().on_tick(frame::this_vcpu());
       if (scheduler().should_yield(thread)) thread.set_work(frame::kWorkResched);
     } else if ((work & frame::kWorkResched) != 0) {
       yield_now();
-    } else if ((work & frame::kWorkSignal) != 0) {
-      thread.before_user_return(*frame);
     } else {
-      frame::restore_user_state(context);
+      thread.before_user_return(*frame);
     }
   }
 }
