@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "host_abi/vcpu_limit.h"
+
 namespace host {
 namespace {
 
@@ -58,7 +60,8 @@ Result<LoadedEnclave> load_enclave(const sgx::EnclaveFile& file, EnclaveDevice& 
     return std::unexpected(explain_refusal(file, started.error()));
   }
   LoadedEnclave loaded;
-  for (std::uint32_t i = 0; i < file.layout().tcs_count; ++i) loaded.tcs.push_back(file.layout().slot(i));
+  const std::uint32_t vcpus = host_abi::vcpu_limit(file.config_header(), file.layout().tcs_slots);
+  for (std::uint32_t i = 0; i < vcpus; ++i) loaded.tcs.push_back(file.layout().slot(i));
   return loaded;
 }
 

@@ -8,7 +8,7 @@
 namespace image {
 namespace {
 
-constexpr std::uint32_t kEdmmTcsAtStart = 16;  // upstream's number when init_num_of_threads is absent
+constexpr std::uint32_t kEdmmTcsAtStart = 1;  // what boot needs; the others are added when there is work for them
 constexpr std::uint32_t kSsaPagesPlain = 1;
 constexpr std::uint32_t kSsaPagesAmx = 4;
 

@@ -16,6 +16,7 @@
 #include "sgx/bytes.h"
 #include "sgx/kernel_image.h"
 #include "sgx/layout_plan.h"
+#include "sgx/vcpu_slot.h"
 
 namespace sgx {
 
@@ -280,7 +281,8 @@ Result<> EnclaveFile::check_planned_regions() const {
       return wrong();
     }
     if (planned->role == RegionRole::tcs) {
-      const Tcs expected = make_tcs(layout_, planned->slot);
+      Tcs expected{};
+      fill_tcs(expected, layout_, planned->slot);
       const auto actual = load_at<Tcs>(region.content, 0);
       if (!actual || std::memcmp(&expected, &*actual, sizeof(Tcs)) != 0) return wrong();
     } else if (planned->role == RegionRole::vcpu_block) {

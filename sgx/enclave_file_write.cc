@@ -17,6 +17,7 @@
 #include "sgx/kernel_image.h"
 #include "sgx/layout_plan.h"
 #include "sgx/measure.h"
+#include "sgx/vcpu_slot.h"
 
 namespace sgx {
 namespace {
@@ -61,7 +62,11 @@ void add_image_regions(const KernelImage& image, std::uint64_t base, std::vector
 std::vector<std::uint8_t> planned_content(const PlannedRegion& region, const host_abi::KernelLayout& layout, Bytes config) {
   switch (region.role) {
     case RegionRole::layout: return page_of(layout);
-    case RegionRole::tcs: return page_of(make_tcs(layout, region.slot));
+    case RegionRole::tcs: {
+      Tcs tcs{};
+      fill_tcs(tcs, layout, region.slot);
+      return page_of(tcs);
+    }
     case RegionRole::vcpu_block: return page_of(make_vcpu_seed(layout, region.slot));
     case RegionRole::config: {
       std::vector<std::uint8_t> out(config.begin(), config.end());

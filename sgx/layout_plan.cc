@@ -127,26 +127,4 @@ std::vector<PlannedRegion> plan_regions(const host_abi::KernelLayout& layout) {
   return out;
 }
 
-Tcs make_tcs(const host_abi::KernelLayout& layout, std::uint32_t slot) {
-  Tcs tcs{};
-  tcs.ossa = layout.ssa_frame(slot, 0);
-  tcs.nssa = layout.ssa_frames;
-  tcs.oentry = layout.entry;
-  tcs.ofsbase = layout.vcpu_block(slot);
-  tcs.ogsbase = layout.vcpu_block(slot);
-  tcs.fs_limit = 0xfff;  // meaningful in 32-bit enclaves only, where the low bits must be set
-  tcs.gs_limit = 0xfff;
-  return tcs;
-}
-
-host_abi::VcpuSeed make_vcpu_seed(const host_abi::KernelLayout& layout, std::uint32_t slot) {
-  host_abi::VcpuSeed seed{};
-  seed.self = layout.vcpu_block(slot);
-  seed.entry_stack_top = layout.slot(slot) + layout.entry_stack_offset + layout.entry_stack_size;
-  seed.exception_stack_top = layout.slot(slot) + layout.exception_stack_offset + layout.exception_stack_size;
-  seed.layout = layout.image.end();
-  seed.index = slot;
-  return seed;
-}
-
 }  // namespace sgx

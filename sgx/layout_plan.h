@@ -41,9 +41,5 @@ struct PlannedRegion {
 // All regions outside the kernel image, in the order in which they are added.
 std::vector<PlannedRegion> plan_regions(const host_abi::KernelLayout& layout);
 
-// The content of the TCS page and of the first bytes of the vCPU block of one slot.
-Tcs make_tcs(const host_abi::KernelLayout& layout, std::uint32_t slot);
-host_abi::VcpuSeed make_vcpu_seed(const host_abi::KernelLayout& layout, std::uint32_t slot);
-
 }  // namespace sgx
 #endif  // SGX_LAYOUT_PLAN_H

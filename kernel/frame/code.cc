@@ -1,8 +1,11 @@
 #include "kernel/frame/code.h"
 
+#include <bit>
+
 #include "kernel/frame/asm.h"
 #include "kernel/frame/cpu.h"
 #include "kernel/frame/layout.h"
+#include "kernel/frame/vcpu_slots.h"
 
 namespace kernel::frame {
 
@@ -62,11 +65,9 @@ void vcpu_init(VcpuBlock& vcpu, const host_abi::KernelLayout& where, std::uint64
 }
 
 VcpuTotals vcpu_totals() {
-  const host_abi::KernelLayout& where = layout();
   VcpuTotals totals;
-  for (std::uint32_t index = 0; index < where.tcs_count; ++index) {
-    // SAFETY: the measured layout says where each vCPU's block is; its pages exist for the life of the enclave.
-    const auto& vcpu = *reinterpret_cast<const VcpuBlock*>(where.vcpu_block(index));
+  for (std::uint64_t left = existing_slots(); left != 0; left &= left - 1) {
+    const VcpuBlock& vcpu = vcpu_block(static_cast<std::uint32_t>(std::countr_zero(left)));
     totals.syscalls += vcpu.syscalls;
     totals.trapped_syscalls += vcpu.trapped_syscalls;
     totals.exceptions += vcpu.exceptions;

@@ -3,6 +3,7 @@
 #include "kernel/frame/asm.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/layout.h"
+#include "kernel/frame/vcpu_slots.h"
 #include "sgx/arch.h"
 
 namespace kernel::frame {
@@ -37,6 +38,10 @@ Result<> accept_restricted(std::uint64_t page, std::uint32_t permissions) {
 
 Result<> accept_trimmed(std::uint64_t page) {
   return accept(page, sgx::secinfo_flags(sgx::PageType::trim, 0) | sgx::kSecinfoModified);
+}
+
+Result<> accept_tcs(std::uint64_t page) {
+  return accept(page, sgx::secinfo_flags(sgx::PageType::tcs, 0) | sgx::kSecinfoModified);
 }
 
 Result<> accept_copy(std::uint64_t page, std::span<const std::byte, kPageSize> source, std::uint32_t permissions) {

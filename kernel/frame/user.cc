@@ -1,10 +1,12 @@
 #include "kernel/frame/user.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernel/frame/asm.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/layout.h"
+#include "kernel/frame/vcpu_slots.h"
 
 namespace kernel {
 namespace frame {
@@ -95,12 +97,11 @@ std::uint64_t accessible_prefix(std::uint64_t address, std::uint64_t size, Acces
 }  // namespace
 
 void wait_for_copies() {
-  const host_abi::KernelLayout& where = layout();
   const std::uint32_t self = this_vcpu().index;
-  for (std::uint32_t index = 0; index < where.tcs_count; ++index) {
+  for (std::uint64_t left = existing_slots(); left != 0; left &= left - 1) {
+    const auto index = static_cast<std::uint32_t>(std::countr_zero(left));
     if (index == self) continue;
-    // SAFETY: the measured layout says where each vCPU's block is; its pages exist for the life of the enclave.
-    const auto& vcpu = *reinterpret_cast<const VcpuBlock*>(where.vcpu_block(index));
+    const VcpuBlock& vcpu = vcpu_block(index);
     const std::uint32_t seen = vcpu.copy_epoch.load(std::memory_order_seq_cst);
     if ((seen & 1) == 0) continue;
     while (vcpu.copy_epoch.load(std::memory_order_acquire) == seen) __builtin_ia32_pause();

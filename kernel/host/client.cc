@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "host_abi/vcpu_limit.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/code.h"
 #include "kernel/frame/host_memory.h"
 #include "kernel/frame/layout.h"
 #include "kernel/frame/vcpu_block.h"
+#include "kernel/host/config.h"
 
 namespace kernel::host {
 namespace {
@@ -39,7 +41,7 @@ Result<> client_init(std::uint64_t address) {
   host_abi::BootBlock copy{};
   TRY(frame::copy_from_outside(std::as_writable_bytes(std::span<host_abi::BootBlock, 1>(&copy, 1)), address));
   if (copy.version != host_abi::kAbiVersion || copy.vcpu_count == 0 || copy.vcpu_count > host_abi::kMaxVcpus) return Errno::inval;
-  copy.vcpu_count = std::min(copy.vcpu_count, frame::layout().tcs_count);
+  copy.vcpu_count = std::min(copy.vcpu_count, host_abi::vcpu_limit(config(), frame::layout().tcs_slots));
   TRY(require_outside(copy.vcpus, sizeof(host_abi::VcpuBlock) * copy.vcpu_count, 64));
   TRY(require_outside(copy.rings, sizeof(host_abi::Rings), 64));
   TRY(require_outside(copy.clock, sizeof(host_abi::ClockPage), 8));

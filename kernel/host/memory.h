@@ -15,6 +15,8 @@ Result<> augment(std::uint64_t address, std::uint64_t size);
 Result<> restrict_permissions(std::uint64_t address, std::uint64_t size, std::uint32_t permissions);
 // EMODT to TRIM; each page then needs accept_trimmed(), after which remove() gives the memory back.
 Result<> trim(std::uint64_t address, std::uint64_t size);
+// EMODT of one page to TCS, which then needs frame::accept_tcs().
+Result<> make_tcs(std::uint64_t page);
 Result<> remove(std::uint64_t address, std::uint64_t size);
 
 }  // namespace kernel::host

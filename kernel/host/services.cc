@@ -1,5 +1,6 @@
 // Small clients: EDMM, streams, image, configuration.
 #include <algorithm>
+#include <utility>
 
 #include "kernel/base/checked.h"
 #include "kernel/frame/bytes.h"
@@ -9,6 +10,7 @@
 #include "kernel/host/image.h"
 #include "kernel/host/memory.h"
 #include "kernel/host/stream.h"
+#include "sgx/arch.h"
 
 namespace kernel {
 namespace host {
@@ -24,8 +26,11 @@ Result<> restrict_permissions(std::uint64_t address, std::uint64_t size, std::ui
   return {};
 }
 Result<> trim(std::uint64_t address, std::uint64_t size) {
-  constexpr std::uint64_t kTrimType = 4;  // SECINFO page type PT_TRIM
-  TRY(call(Op::modify_type, address, size, kTrimType));
+  TRY(call(Op::modify_type, address, size, std::to_underlying(sgx::PageType::trim)));
+  return {};
+}
+Result<> make_tcs(std::uint64_t page) {
+  TRY(call(Op::modify_type, page, kPageSize, std::to_underlying(sgx::PageType::tcs)));
   return {};
 }
 Result<> remove(std::uint64_t address, std::uint64_t size) {

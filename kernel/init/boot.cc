@@ -18,6 +18,7 @@
 #include "kernel/frame/panic.h"
 #include "kernel/frame/report.h"
 #include "kernel/frame/user.h"
+#include "kernel/frame/vcpu_slots.h"
 #include "kernel/host/client.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/config.h"
@@ -53,7 +54,8 @@ void write_panic(const char* text) {
   for (;;) frame::leave(ExitCode::panic, 1);
 }
 
-Result<> grow_heap(std::uint64_t address, std::size_t size) {
+// Pages of the kernel, readable, writable and zero.
+Result<> add_pages(std::uint64_t address, std::size_t size) {
   TRY(host::augment(address, size));
   for (std::uint64_t page = address; page < address + size; page += kPageSize) TRY(frame::accept_pending(page));
   return {};
@@ -72,7 +74,22 @@ Result<> check_own_report() {
 
 void wake_vcpu(std::uint32_t index) { static_cast<void>(host::call(Op::wake_vcpu, index).ok()); }
 void kick_vcpu(std::uint32_t index) { static_cast<void>(host::call(Op::kick_vcpu, index).ok()); }
-void start_vcpu(std::uint32_t index) { static_cast<void>(host::call(Op::start_vcpu, index).ok()); }
+
+// Makes a vCPU that the enclave file does not have (design section 3: TCS on demand).
+Result<> add_vcpu(std::uint32_t index) {
+  for (const host_abi::LayoutRange& part : frame::slot_parts(index)) TRY(add_pages(part.start, part.size));
+  frame::fill_slot(index);
+  const std::uint64_t tcs = frame::layout().slot(index);
+  TRY(host::make_tcs(tcs));
+  return frame::accept_tcs(tcs);
+}
+
+// The scheduler asks once for each vCPU: what fails here is not tried again, and its tasks run on the others.
+void start_vcpu(std::uint32_t index) {
+  const bool exists = (frame::existing_slots() >> index & 1) != 0;
+  if (!exists && !add_vcpu(index).ok()) return log_notice("no memory for another virtual CPU: the programs share those that there are");
+  static_cast<void>(host::call(Op::start_vcpu, index).ok());
+}
 void set_tick(std::uint32_t period_us) { static_cast<void>(host::call(Op::set_tick, period_us).ok()); }
 
 void announce_idle(bool idle) { host::set_idle_word(idle); }
@@ -101,7 +118,7 @@ Result<> take_cpuid_table() {
 Result<> start_memory() {
   const host_abi::KernelLayout& layout = frame::layout();
   const bool edmm = config_flag(host_abi::kConfigEdmm);
-  if (edmm) frame::heap_set_grow(&grow_heap);
+  if (edmm) frame::heap_set_grow(&add_pages);
   mm::set_grace_period(&frame::wait_for_copies);
   return mm::initialise({.user_begin = layout.user.start,
                          .user_end = layout.user.end(),

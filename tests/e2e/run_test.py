@@ -3,8 +3,10 @@
 
 usage: run_test.py BUILD SOURCE_DIR
 """
+import json
 import os
 import pty
+import re
 import resource
 import select
 import shutil
@@ -199,6 +201,32 @@ class RunTest(unittest.TestCase):
             self.assertEqual(result.returncode, 125)
             self.assertEqual(len(result.stderr.splitlines()), 1)
             self.assertIn(b"/dev/sgx_enclave", result.stderr)
+
+    # ---- virtual CPUs
+
+    def test_vcpus_are_added_when_there_is_work_for_them(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("one processor")
+        instance = os.path.join(self.folder, "vcpus")
+        shutil.copytree(self.instance, instance)
+        path = os.path.join(instance, "Occlum.json")
+        with open(path) as file:
+            config = json.load(file)
+        for limits, edmm, added in (({}, True, True), ({"max_num_of_threads": 1}, True, False), ({"init_num_of_threads": 2}, True, False),
+                                    ({"user_space_size": "64MB"}, False, False)):
+            changed = dict(config, resource_limits=dict(config["resource_limits"], **limits), feature=dict(config["feature"], enable_edmm=edmm))
+            with open(path, "w") as file:
+                json.dump(changed, file)
+            subprocess.run([OCCLUM, "build"], cwd=instance, env=self.env, check=True, capture_output=True)
+            for mode in ("fast", "strict"):
+                with self.subTest(limits=limits, mode=mode):
+                    result = subprocess.run([OCCLUM, "run", "--stats", BUSYBOX, "nproc"], cwd=instance,
+                                            env=dict(self.env, OCCLUM_EMULATOR=mode), timeout=LIMIT, capture_output=True, text=True)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    self.assertEqual(re.search(r"^  retyped +(\d+)$", result.stderr, re.M) is not None, added, result.stderr)
+                    if limits != {"max_num_of_threads": 1}:
+                        self.assertRegex(result.stderr, "start_vcpu +1")
+                        self.assertGreater(int(result.stdout), 1)
 
     # ---- installed
 

@@ -251,7 +251,7 @@ TEST(ConfigBlob, HoldsWhatTheFileSays) {
   EXPECT_EQ(header.total_size, blob.size());
   EXPECT_EQ(header.flags, host_abi::kConfigEdmm | host_abi::kConfigKss | host_abi::kConfigDisableLog);
   EXPECT_EQ(header.ssa_frame_pages, 4U);
-  EXPECT_EQ(header.tcs_count, 16U);
+  EXPECT_EQ(header.tcs_count, 1U);
   EXPECT_EQ(header.max_threads, 32U);
   EXPECT_EQ(header.kernel_heap_size, 32ULL << 20);
   EXPECT_EQ(header.user_space_size, 300ULL << 20);
