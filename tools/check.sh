@@ -22,6 +22,7 @@ for rule in $(tools/check.py --list); do
   check "$rule" tools/check.py --rule "$rule"
 done
 check kernel-elf tools/check_kernel_elf.py "$build/kernel/occlum-kernel.elf"
+check self-contained-headers tools/check_headers.py --build "$build"
 check syscalls-doc syscalls_doc_is_fresh
 check shell-syntax sh -c 'for f in *.sh tools/*.sh benchmarks/*.sh .ci/run; do sh -n "$f" || exit 1; done'
 check python-syntax python3 -c 'import ast, glob
