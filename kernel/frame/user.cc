@@ -226,7 +226,7 @@ Result<UserBytes> UserBytes::at(std::uint64_t address, std::uint64_t size) {
   if (size == 0) return UserBytes(address, 0);
   std::uint64_t end = 0;
   if (__builtin_add_overflow(address, size, &end)) return Errno::fault;
-  if (address < frame::user_window_begin() || end > frame::user_window_end()) return Errno::fault;
+  if (end > frame::user_window_end()) return Errno::fault;
   return UserBytes(address, size);
 }
 

@@ -117,7 +117,8 @@ class UserPtr {
 class UserBytes {
  public:
   UserBytes() = default;
-  // EFAULT if the range wraps or leaves the user window (then no byte of it could ever be accessed).
+  // EFAULT if the range wraps or goes beyond the user window, as access_ok() of Linux has it. What lies below the window is not mapped:
+  // the copy says so, if one takes place at all.
   static Result<UserBytes> at(std::uint64_t address, std::uint64_t size);
   template <class T>
   static Result<UserBytes> at(UserPtr<T> pointer, std::uint64_t size) {

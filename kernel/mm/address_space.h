@@ -105,7 +105,8 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
                               std::uint64_t fixed_address);
   Result<> advise(std::uint64_t address, std::uint64_t size, std::uint32_t advice);
   // One byte per page, bit 0 = resident; `into` starts at the page `address`. ENOMEM if there is a hole.
-  Result<> residency(std::uint64_t address, std::span<std::uint8_t> into);
+  // One byte for each page until there is a hole: how many; ENOMEM if the first page is in one.
+  Result<std::size_t> residency(std::uint64_t address, std::span<std::uint8_t> into);
   Result<> lock_pages(std::uint64_t address, std::uint64_t size, bool on_fault);
   Result<> unlock_pages(std::uint64_t address, std::uint64_t size);
   Result<> lock_all(bool current, bool future, bool on_fault);

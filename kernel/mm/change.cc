@@ -158,16 +158,14 @@ Result<> AddressSpace::advise(std::uint64_t address, std::uint64_t size, std::ui
 
 // --- mincore, mlock ---
 
-Result<> AddressSpace::residency(std::uint64_t address, std::span<std::uint8_t> into) {
+Result<std::size_t> AddressSpace::residency(std::uint64_t address, std::span<std::uint8_t> into) {
   const auto [begin, end] = TRY(mm::page_range(address, std::uint64_t{into.size()} << kPageShift));
   const LockGuard guard(lock_);
-  if (!is_covered_locked(begin, end)) return Errno::nomem;
-  std::uint64_t page = begin;
-  for (std::uint8_t& byte : into) {
-    byte = mm::page_map().state(page).present() ? 1 : 0;
-    page += kPageSize;
-  }
-  return {};
+  std::size_t known = 0;
+  for (std::uint64_t page = begin; page < end && is_covered_locked(page, page + kPageSize); page += kPageSize)
+    into[known++] = mm::page_map().state(page).present() ? 1 : 0;
+  if (known == 0 && begin != end) return Errno::nomem;
+  return known;
 }
 
 Result<> AddressSpace::set_locked_flag(std::uint64_t address, std::uint64_t size, bool on) {

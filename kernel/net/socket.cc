@@ -78,8 +78,7 @@ Result<std::size_t> Socket::write(IoSource& source) {
 }
 
 Result<Attributes> Socket::attributes() {
-  Attributes attributes{};
-  attributes.mode = mode_of(FileType::socket) | 0777;
+  Attributes attributes = nameless_.attributes();
   attributes.ino = number_;
   return attributes;
 }

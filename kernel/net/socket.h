@@ -78,6 +78,7 @@ class Socket : public OpenFile {
   std::size_t describe(std::span<char> into) override;
   FileKind kind() const final { return FileKind::socket; }
   bool is_stream() const override { return true; }
+  Nameless& nameless() final { return nameless_; }
 
  protected:
   Socket(std::int32_t domain, std::int32_t type, std::int32_t protocol, std::uint32_t flags);
@@ -96,6 +97,7 @@ class Socket : public OpenFile {
 
   const std::int32_t domain_, type_, protocol_;
   const std::uint64_t number_;  // inode number
+  Nameless nameless_{mode_of(FileType::socket) | 0777, Nameless::Changes::allowed};
   std::atomic<std::uint64_t> receive_timeout_{0}, send_timeout_{0};  // ns, 0 = none
   std::atomic<bool> pass_credentials_{false};
   std::array<PlainOption, 13> plain_options_;

@@ -18,10 +18,12 @@ struct Target {
   RefPtr<Inode> inode;
   RefPtr<OpenFile> file;  // if it was named by descriptor
 
-  Attributes attributes() const { return inode ? inode->attributes() : Attributes{}; }
+  Attributes attributes() const { return inode ? inode->attributes() : file->nameless().attributes(); }
+  // EOPNOTSUPP comes before any question of rights.
+  Result<> check_changeable() const { return inode || file->nameless().is_changeable() ? Result<>() : Result<>(Errno::opnotsupp); }
   Result<> apply(const AttributeChange& change) const {
     if (where) TRY(check_writable(*where));
-    return inode ? inode->change_attributes(change) : file->change_attributes(change);
+    return inode ? inode->change_attributes(change) : file->nameless().change(change);
   }
 };
 
@@ -48,6 +50,7 @@ bool owns(Task& task, const Attributes& attributes) {
 }
 
 Result<> change_mode(Task& task, const Target& target, Mode mode) {
+  TRY(target.check_changeable());
   const Attributes now = target.attributes();
   if (!owns(task, now)) return Errno::perm;
   if (target.inode && target.inode->is_symlink()) return Errno::opnotsupp;
@@ -60,6 +63,7 @@ Result<> change_mode(Task& task, const Target& target, Mode mode) {
 
 Result<> change_owner(Task& task, const Target& target, std::uint32_t uid, std::uint32_t gid) {
   constexpr std::uint32_t kSame = 0xffffffff;
+  TRY(target.check_changeable());
   const Attributes now = target.attributes();
   const Credentials& credentials = task.credentials();
   const bool privileged = credentials.has(Capability::chown);
@@ -106,6 +110,7 @@ Result<TimePair> times_from(const std::array<abi::FileTimespec, 2>& from) {
 
 Result<> change_times(Task& task, const Target& target, const TimePair& times) {
   if (!times.atime && !times.mtime) return {};
+  TRY(target.check_changeable());
   if (!owns(task, target.attributes())) {
     if (!times.now) return Errno::perm;
     if (target.inode) TRY(check_access(task, *target.inode, kMayWrite));
@@ -169,16 +174,14 @@ Result<> sys_futimesat(Task& task, Fd dir, UserPtr<const char> path, UserPtr<con
 }
 
 Result<> sys_utimensat(Task& task, Fd dir, UserPtr<const char> path, UserPtr<const abi::FileTimespec> times, std::uint32_t flags) {
-  if ((flags & ~(abi::kAtSymlinkNoFollow | abi::kAtEmptyPath)) != 0) return Errno::inval;
   std::array<abi::FileTimespec, 2> given{kNow, kNow};
   if (!times.is_null()) TRY(times.load_all(given));
-  const TimePair pair = TRY(times_from(given));
-  if (path.is_null()) {
-    if (dir == kAtFdCwd) return Errno::fault;
-    if (flags != 0) return Errno::inval;
-    return change_times(task, TRY(target_of(task, dir)), pair);
-  }
-  return change_times(task, TRY(target_at(task, dir, path, flags)), pair);
+  // utimensat(2): with UTIME_OMIT twice not even the path is looked at. The numbers are judged after the path.
+  if (given[0].nsec == abi::kUtimeOmit && given[1].nsec == abi::kUtimeOmit) return {};
+  const bool by_descriptor = path.is_null() && dir != kAtFdCwd;
+  if (by_descriptor ? flags != 0 : (flags & ~(abi::kAtSymlinkNoFollow | abi::kAtEmptyPath)) != 0) return Errno::inval;
+  const Target target = by_descriptor ? TRY(target_of(task, dir)) : TRY(target_at(task, dir, path, flags));
+  return change_times(task, target, TRY(times_from(given)));
 }
 
 }  // namespace kernel

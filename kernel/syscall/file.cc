@@ -139,13 +139,12 @@ Result<> record_lock(Task& task, OpenFile& file, std::uint32_t command, UserPtr<
   const bool by_file = command >= abi::kFOfdGetLk;
   const bool get = command == abi::kFGetLk || command == abi::kFOfdGetLk;
   if (by_file && lock.pid != 0) return Errno::inval;
-  if (!file.inode()) return Errno::inval;
   const LockRange range = TRY(lock_range(file, lock));
   const LockOwner owner = by_file ? LockOwner{.id = owner_id(&file), .pid = -1}
                                   : LockOwner{.id = owner_id(&files_of(task)), .pid = static_cast<std::int32_t>(task.process().pid())};
   const bool exclusive = lock.type == abi::kFWrLck;
   if (lock.type != abi::kFRdLck && lock.type != abi::kFWrLck && (get || lock.type != abi::kFUnLck)) return Errno::inval;
-  const Ref<FileLocks> locks = TRY(file.inode()->file_locks());
+  const Ref<FileLocks> locks = TRY(file.file_locks());
   if (get) {
     const std::optional<HeldLock> held = locks->test(owner, range, exclusive);
     lock.type = abi::kFUnLck;
@@ -258,8 +257,8 @@ Result<> sys_flock(Task& task, Fd fd, std::uint32_t operation) {
   const std::uint32_t kind = operation & ~abi::kLockNb;
   if (kind != abi::kLockSh && kind != abi::kLockEx && kind != abi::kLockUn) return Errno::inval;
   const RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
-  if (!file->inode()) return Errno::badf;
-  const Ref<FileLocks> locks = TRY(file->inode()->file_locks());
+  if (kind != abi::kLockUn && !file->may_read() && !file->may_write()) return Errno::badf;
+  const Ref<FileLocks> locks = TRY(file->file_locks());
   if (kind == abi::kLockUn) {
     locks->flock_release(*file);
     return {};

@@ -21,12 +21,17 @@ std::uint64_t clamp_count(std::uint64_t count) { return std::min(count, abi::kMa
 Result<RefPtr<OpenFile>> readable(Task& task, Fd fd) {
   RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
   if (!file->may_read()) return Errno::badf;
+  if (!file->has_read()) return Errno::inval;
   return file;
 }
+
+// For calls with an offset: files without one are refused before anything else is asked of them.
+Result<> check_offsets(Task& task, Fd fd) { return TRY(files_of(task).get(fd))->has_offsets() ? Result<>() : Result<>(Errno::spipe); }
 
 Result<RefPtr<OpenFile>> writable(Task& task, Fd fd) {
   RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
   if (!file->may_write()) return Errno::badf;
+  if (!file->has_write()) return Errno::inval;
   return file;
 }
 
@@ -99,6 +104,7 @@ Result<std::uint64_t> sys_write(Task& task, Fd fd, UserPtr<const std::byte> buff
 
 Result<std::uint64_t> sys_pread64(Task& task, Fd fd, UserPtr<std::byte> buffer, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
+  TRY(check_offsets(task, fd));
   const RefPtr<OpenFile> file = TRY(readable(task, fd));
   IoSink sink(TRY(UserBytes::at(buffer, clamp_count(count))));
   return read_there(*file, sink, offset);
@@ -106,6 +112,7 @@ Result<std::uint64_t> sys_pread64(Task& task, Fd fd, UserPtr<std::byte> buffer, 
 
 Result<std::uint64_t> sys_pwrite64(Task& task, Fd fd, UserPtr<const std::byte> buffer, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
+  TRY(check_offsets(task, fd));
   const RefPtr<OpenFile> file = TRY(writable(task, fd));
   IoSource source(TRY(UserBytes::at(buffer, clamp_count(count))));
   return write_there(task, *file, source, offset);
@@ -115,7 +122,7 @@ Result<std::uint64_t> sys_readv(Task& task, Fd fd, UserPtr<const abi::Iovec> vec
   const RefPtr<OpenFile> file = TRY(readable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
-  if (buffers.total() == 0 && !file->is_stream()) return std::uint64_t{0};
+  if (buffers.total() == 0) return std::uint64_t{0};
   IoSink sink(buffers.segments(), buffers.total());
   return std::uint64_t{TRY(file->read(sink))};
 }
@@ -124,25 +131,29 @@ Result<std::uint64_t> sys_writev(Task& task, Fd fd, UserPtr<const abi::Iovec> ve
   const RefPtr<OpenFile> file = TRY(writable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
-  if (buffers.total() == 0 && !file->is_stream()) return std::uint64_t{0};
+  if (buffers.total() == 0) return std::uint64_t{0};
   IoSource source(buffers.segments(), buffers.total());
   return write_here(task, *file, source);
 }
 
 Result<std::uint64_t> sys_preadv(Task& task, Fd fd, UserPtr<const abi::Iovec> vector, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
+  TRY(check_offsets(task, fd));
   const RefPtr<OpenFile> file = TRY(readable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
+  if (buffers.total() == 0) return std::uint64_t{0};
   IoSink sink(buffers.segments(), buffers.total());
   return read_there(*file, sink, offset);
 }
 
 Result<std::uint64_t> sys_pwritev(Task& task, Fd fd, UserPtr<const abi::Iovec> vector, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
+  TRY(check_offsets(task, fd));
   const RefPtr<OpenFile> file = TRY(writable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
+  if (buffers.total() == 0) return std::uint64_t{0};
   IoSource source(buffers.segments(), buffers.total());
   return write_there(task, *file, source, offset);
 }
@@ -166,6 +177,7 @@ Result<std::uint64_t> sys_pwritev2(Task& task, Fd fd, UserPtr<const abi::Iovec> 
 
 Result<FileOffset> sys_lseek(Task& task, Fd fd, FileOffset offset, std::uint32_t whence) {
   const RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
+  if (whence > abi::kSeekHole) return Errno::inval;
   return file->seek(offset, whence);
 }
 
@@ -229,17 +241,20 @@ Result<> sys_ftruncate(Task& task, Fd fd, FileOffset size) {
 Result<> sys_fallocate(Task& task, Fd fd, std::uint32_t mode, FileOffset offset, FileOffset length) {
   const RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
   if (offset < 0 || length <= 0) return Errno::inval;
-  FileOffset end = 0;
-  if (__builtin_add_overflow(offset, length, &end)) return Errno::fbig;
   constexpr std::uint32_t kKnown = abi::kFallocKeepSize | abi::kFallocPunchHole | abi::kFallocCollapseRange | abi::kFallocZeroRange |
                                    abi::kFallocInsertRange | abi::kFallocUnshareRange;
   if ((mode & ~kKnown) != 0) return Errno::opnotsupp;
   // fallocate(2): punching needs KEEP_SIZE, and no two of the kinds go together.
   const std::uint32_t kind = mode & ~abi::kFallocKeepSize;
   if ((kind & (kind - 1)) != 0) return Errno::opnotsupp;
-  if (kind == abi::kFallocPunchHole && (mode & abi::kFallocKeepSize) == 0) return Errno::opnotsupp;
+  const bool keep_size = (mode & abi::kFallocKeepSize) != 0;
+  if (kind == abi::kFallocPunchHole && !keep_size) return Errno::opnotsupp;
+  if ((kind == abi::kFallocCollapseRange || kind == abi::kFallocInsertRange) && keep_size) return Errno::opnotsupp;
   if (!file->may_write()) return Errno::badf;
-  if ((mode & abi::kFallocKeepSize) == 0) TRY(check_new_size(task, static_cast<std::uint64_t>(end)));
+  FileOffset end = 0;
+  const bool regular = file->inode() && file->inode()->is_regular();
+  if (regular && __builtin_add_overflow(offset, length, &end)) return Errno::fbig;
+  if (regular && !keep_size) TRY(check_new_size(task, static_cast<std::uint64_t>(end)));
   return file->allocate(mode, static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length));
 }
 

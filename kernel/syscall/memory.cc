@@ -139,14 +139,16 @@ Result<> sys_mincore(Task& task, std::uint64_t address, std::uint64_t size, User
   if (!is_aligned(address, kPageSize)) return Errno::inval;
   if (round_up(size, kPageSize) < size) return Errno::nomem;
   const std::uint64_t pages = round_up(size, kPageSize) >> kPageShift;
+  TRY(UserBytes::at(vector, pages));
   for (std::uint64_t done = 0; done < pages;) {
     const std::uint64_t step = std::min<std::uint64_t>(pages - done, 1024);
     std::array<std::uint8_t, 1024> bytes;
     const auto part = std::span(bytes).first(static_cast<std::size_t>(step));
-    TRY(task.mm().residency(address + (done << kPageShift), part));
+    // As far as there are areas: what is known is stored before a hole is reported.
+    const std::size_t known = TRY(task.mm().residency(address + (done << kPageShift), part));
     const UserPtr<std::uint8_t> into = TRY(vector.at(done));
-    TRY(into.store_all(part));
-    done += step;
+    TRY(into.store_all(part.first(known)));
+    done += known;
   }
   return {};
 }

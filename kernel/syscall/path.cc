@@ -42,9 +42,9 @@ Result<> sys_linkat(Task& task, Fd from_dir, UserPtr<const char> from, Fd to_dir
   [[clang::uninitialized]] PathBuffer from_buffer;
   [[clang::uninitialized]] PathBuffer to_buffer;
   const std::string_view from_text = TRY(from_buffer.load(from, (flags & abi::kAtEmptyPath) != 0));
-  const std::string_view to_text = TRY(to_buffer.load(to));
   const std::uint32_t walk = ((flags & abi::kAtSymlinkFollow) != 0 ? kWalkFollow : 0) | kWalkEmpty;
   const Ref<Dentry> existing = TRY(lookup_path(task, from_dir, from_text, walk));
+  const std::string_view to_text = TRY(to_buffer.load(to));
   const Identity who = identity_of(task);
   return make_link_at({.fs = fs_of(task), .who = who}, *existing, TRY(base_of(task, to_dir, to_text)), to_text);
 }
@@ -70,13 +70,19 @@ Result<> sys_renameat(Task& task, Fd from_dir, UserPtr<const char> from, Fd to_d
 }
 
 Result<> sys_renameat2(Task& task, Fd from_dir, UserPtr<const char> from, Fd to_dir, UserPtr<const char> to, std::uint32_t flags) {
+  TRY(check_rename_flags(flags));
   [[clang::uninitialized]] PathBuffer from_buffer;
   [[clang::uninitialized]] PathBuffer to_buffer;
-  const std::string_view from_text = TRY(from_buffer.load(from));
-  const std::string_view to_text = TRY(to_buffer.load(to));
   const Identity who = identity_of(task);
-  return rename_at({.fs = fs_of(task), .who = who}, TRY(base_of(task, from_dir, from_text)), from_text,
-                   TRY(base_of(task, to_dir, to_text)), to_text, flags);
+  const NameContext context{.fs = fs_of(task), .who = who};
+  // The old name is walked before the new one is even read.
+  const std::string_view from_text = TRY(from_buffer.load(from));
+  PathWalk from_walk(context.fs, TRY(base_of(task, from_dir, from_text)), who);
+  const Ref<Dentry> from_parent = TRY(from_walk.find_parent(from_text, 0));
+  const std::string_view to_text = TRY(to_buffer.load(to));
+  PathWalk to_walk(context.fs, TRY(base_of(task, to_dir, to_text)), who);
+  const Ref<Dentry> to_parent = TRY(to_walk.find_parent(to_text, 0));
+  return rename_at(context, {.walk = from_walk, .parent = *from_parent}, {.walk = to_walk, .parent = *to_parent}, flags);
 }
 
 Result<> sys_mknod(Task& task, UserPtr<const char> path, Mode mode, std::uint32_t device) {
@@ -117,7 +123,7 @@ Result<std::uint64_t> sys_readlinkat(Task& task, Fd dir, UserPtr<const char> pat
   if (size <= 0) return Errno::inval;
   [[clang::uninitialized]] PathBuffer buffer;
   const std::string_view text = TRY(buffer.load(path, true));
-  if (text.empty() && dir == kAtFdCwd) return Errno::noent;
+  if (text.empty() && (dir == kAtFdCwd || !TRY(files_of(task).get_any(dir))->dentry())) return Errno::noent;
   const Ref<Dentry> found = TRY(lookup_path(task, dir, text, kWalkEmpty));
   Inode& inode = found->existing_inode();
   if (!inode.is_symlink()) return text.empty() ? Errno::noent : Errno::inval;

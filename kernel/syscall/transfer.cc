@@ -3,6 +3,7 @@
 
 #include "kernel/mm/address_space.h"
 #include "kernel/syscall/io.h"
+#include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
 
@@ -86,7 +87,14 @@ Result<std::uint64_t> sys_sendfile(Task& task, Fd out_fd, Fd in_fd, UserPtr<File
   const RefPtr<OpenFile> out_file = TRY(files_of(task).get(out_fd));
   if (!in_file->may_read() || !out_file->may_write()) return Errno::badf;
   const std::optional<std::uint64_t> start = TRY(load_offset(offset));
-  if (in_file->is_stream()) return start ? Errno::spipe : Errno::inval;
+  if (start && !in_file->has_offsets()) return Errno::spipe;
+  // Only moving data is refused where the source has a position, or where a pipe takes it.
+  if (count == 0 && (in_file->is_event_file() || out_file->kind() == FileKind::pipe)) return std::uint64_t{0};
+  if (in_file->is_stream()) return Errno::inval;
+  if (out_file->kind() == FileKind::pipe && (out_file->readiness() & kPollErr) != 0) {
+    raise_signal(task, abi::kSigPipe);  // before it is known whether there is anything to move
+    return Errno::pipe;
+  }
   if (out_file->is_append()) return Errno::inval;
   Side in{.file = *in_file, .offset = start};
   Side out{.file = *out_file, .offset = std::nullopt};
@@ -107,9 +115,11 @@ Result<std::uint64_t> sys_copy_file_range(Task& task, Fd in_fd, UserPtr<FileOffs
     if (file->is_stream()) return Errno::inval;
   }
   if (!in_file->may_read() || !out_file->may_write() || out_file->is_append()) return Errno::badf;
-  count = std::min(count, abi::kMaxRwCount);
+  // What lies behind the end of the source does not count, not even as an overlap.
+  const std::uint64_t from = in.offset ? *in.offset : static_cast<std::uint64_t>(TRY(in_file->seek(0, abi::kSeekCur)));
+  const std::uint64_t size = TRY(in_file->attributes()).size;
+  count = std::min({count, abi::kMaxRwCount, size > from ? size - from : 0});
   if (in_file->inode() == out_file->inode()) {
-    const std::uint64_t from = in.offset ? *in.offset : static_cast<std::uint64_t>(TRY(in_file->seek(0, abi::kSeekCur)));
     const std::uint64_t to = out.offset ? *out.offset : static_cast<std::uint64_t>(TRY(out_file->seek(0, abi::kSeekCur)));
     if (from < to + count && to < from + count) return Errno::inval;  // they overlap
   }

@@ -250,12 +250,6 @@ std::uint32_t Epoll::readiness() {
   }
 }
 
-Result<Attributes> Epoll::attributes() {
-  Attributes attributes{};
-  attributes.mode = 0600;
-  return attributes;
-}
-
 std::size_t Epoll::describe(std::span<char> into) {
   constexpr std::string_view kName = "anon_inode:[eventpoll]";
   const std::size_t count = std::min(kName.size(), into.size());

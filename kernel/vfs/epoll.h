@@ -65,9 +65,11 @@ class Epoll final : public OpenFile, private DeferredWake {
   std::uint32_t readiness() override;
   WaitQueue* wait_queue() override { return &queue_; }
   void on_last_close() override;
-  Result<Attributes> attributes() override;
   std::size_t describe(std::span<char> into) override;
   Epoll* as_epoll() override { return this; }
+  bool is_event_file() const override { return true; }
+  bool has_read() const override { return false; }
+  bool has_write() const override { return false; }
 
  private:
   friend class EpollItem;

@@ -49,12 +49,6 @@ std::uint32_t EventFd::readiness() {
   return (count != 0 ? kPollReadable : 0) | (count < kMax ? kPollWritable : 0);
 }
 
-Result<Attributes> EventFd::attributes() {
-  Attributes attributes{};
-  attributes.mode = 0600;
-  return attributes;
-}
-
 std::size_t EventFd::describe(std::span<char> into) {
   constexpr std::string_view kName = "anon_inode:[eventfd]";
   const std::size_t count = std::min(kName.size(), into.size());

@@ -16,8 +16,8 @@ class EventFd final : public OpenFile {
   Result<std::size_t> write(IoSource& source) override;
   std::uint32_t readiness() override;
   WaitQueue* wait_queue() override { return &queue_; }
-  Result<Attributes> attributes() override;
   std::size_t describe(std::span<char> into) override;
+  bool is_event_file() const override { return true; }
 
  private:
   static constexpr std::uint64_t kMax = ~std::uint64_t{0} - 1;

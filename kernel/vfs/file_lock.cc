@@ -221,8 +221,7 @@ void FileLocks::release_file(const OpenFile& file) {
 }
 
 void release_posix_locks(const FdTable& table, OpenFile& file) {
-  if (!file.inode()) return;
-  if (const RefPtr<FileLocks> locks = file.inode()->file_locks_if_any()) locks->release_owner(owner_id(&table));
+  if (const RefPtr<FileLocks> locks = file.file_locks_if_any()) locks->release_owner(owner_id(&table));
 }
 
 }  // namespace kernel

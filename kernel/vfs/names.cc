@@ -168,7 +168,7 @@ Result<Ref<OpenFile>> open_dentry(const Identity& who, Dentry& dentry, std::uint
   if (inode.is_symlink()) return Errno::loop;
   const std::uint32_t mode = flags & abi::kOAccMode;
   const bool truncates = (flags & abi::kOTrunc) != 0 && inode.is_regular() && !created;
-  const bool writes = mode == abi::kOWrOnly || mode == abi::kORdWr || mode == 3 || truncates;
+  const bool writes = mode == abi::kOWrOnly || mode == abi::kORdWr || mode == 3 || (flags & abi::kOTrunc) != 0;
   if (inode.is_directory() && (writes || (flags & abi::kOCreat) != 0)) return Errno::isdir;
   if (!created) {
     unsigned access = writes ? kMayWrite : 0;

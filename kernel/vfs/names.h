@@ -24,9 +24,15 @@ Result<> make_symlink_at(const NameContext& context, RefPtr<Dentry> base, std::s
 Result<> make_link_at(const NameContext& context, Dentry& existing, RefPtr<Dentry> base, std::string_view path);
 Result<> unlink_at(const NameContext& context, RefPtr<Dentry> base, std::string_view path);
 Result<> remove_directory_at(const NameContext& context, RefPtr<Dentry> base, std::string_view path);
-// flags: abi::kRename*; kRenameWhiteout is EINVAL.
-Result<> rename_at(const NameContext& context, RefPtr<Dentry> base, std::string_view path, RefPtr<Dentry> new_base, std::string_view new_path,
-                   std::uint32_t flags);
+// renameat2(2): EINVAL for flags (abi::kRename*) that do not go together or are unknown; this is checked before the names are read.
+Result<> check_rename_flags(std::uint32_t flags);
+// One name of a rename, after find_parent() of its walk.
+struct RenameSide {
+  const PathWalk& walk;
+  Dentry& parent;
+};
+// kRenameWhiteout is EINVAL, once all else is right.
+Result<> rename_at(const NameContext& context, const RenameSide& from_side, const RenameSide& to_side, std::uint32_t flags);
 // open(2) after the decoding of registers.
 Result<Ref<OpenFile>> open_at(const NameContext& context, RefPtr<Dentry> base, std::string_view path, std::uint32_t flags, Mode mode);
 // Opens what a walk found, after checks; `created` skips those that creat(2) skips for a new file.

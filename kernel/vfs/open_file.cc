@@ -14,27 +14,25 @@ Result<std::size_t> OpenFile::read(IoSink&) { return Errno::inval; }
 Result<std::size_t> OpenFile::write(IoSource&) { return Errno::inval; }
 Result<std::size_t> OpenFile::read_at(IoSink&, std::uint64_t) { return Errno::spipe; }
 Result<std::size_t> OpenFile::write_at(IoSource&, std::uint64_t) { return Errno::spipe; }
-Result<FileOffset> OpenFile::seek(FileOffset, std::uint32_t) { return Errno::spipe; }
+Result<FileOffset> OpenFile::seek(FileOffset, std::uint32_t) {
+  if (is_event_file()) return FileOffset{0};
+  return Errno::spipe;
+}
 Result<std::uint64_t> OpenFile::ioctl(Task&, std::uint32_t, std::uint64_t) { return Errno::notty; }
 Result<> OpenFile::sync(bool) { return Errno::inval; }
 Result<> OpenFile::truncate(std::uint64_t) { return Errno::inval; }
 Result<> OpenFile::allocate(std::uint32_t, std::uint64_t, std::uint64_t) {
-  if (!inode_ || inode_->type() == FileType::fifo) return Errno::spipe;
-  return inode_->is_directory() ? Errno::isdir : Errno::nodev;
+  if (kind() == FileKind::pipe) return Errno::spipe;
+  return inode_ && inode_->is_directory() ? Errno::isdir : Errno::nodev;
 }
 Result<> OpenFile::read_directory(DirectorySink&) { return Errno::notdir; }
 Result<Ref<FileBacking>> OpenFile::mapping() { return Errno::nodev; }
 Result<Attributes> OpenFile::attributes() {
   if (inode_) return inode_->attributes();
-  // An anonymous inode: Linux shows a file without a type, readable and writable by its owner.
-  Attributes none;
-  none.mode = 0600;
-  return none;
+  return nameless().attributes();
 }
-Result<> OpenFile::change_attributes(const AttributeChange& change) {
-  if (!inode_) return Errno::perm;
-  return inode_->change_attributes(change);
-}
+Result<Ref<FileLocks>> OpenFile::file_locks() { return inode_ ? inode_->file_locks() : nameless().locks(); }
+RefPtr<FileLocks> OpenFile::file_locks_if_any() { return inode_ ? inode_->file_locks_if_any() : nameless().locks_if_any(); }
 std::size_t OpenFile::describe(std::span<char>) { return 0; }
 Result<Ref<OpenFile>> OpenFile::reopen(std::uint32_t flags) {
   if (!inode_) return Errno::nxio;
@@ -99,8 +97,7 @@ void OpenFile::drop_handle() {
     observer->deref();  // the list's reference
     observer->on_file_closed(*this);
   }
-  if (inode_)
-    if (const RefPtr<FileLocks> locks = inode_->file_locks_if_any()) locks->release_file(*this);
+  if (const RefPtr<FileLocks> locks = file_locks_if_any()) locks->release_file(*this);
   on_last_close();
 }
 

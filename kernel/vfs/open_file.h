@@ -17,6 +17,7 @@
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/io.h"
+#include "kernel/vfs/nameless.h"
 #include "kernel/vfs/types.h"
 
 namespace kernel {
@@ -56,7 +57,7 @@ class OpenFile : public RefCounted<OpenFile> {
   virtual Result<std::size_t> write(IoSource& source);  // EINVAL
   virtual Result<std::size_t> read_at(IoSink& sink, std::uint64_t offset);       // ESPIPE
   virtual Result<std::size_t> write_at(IoSource& source, std::uint64_t offset);  // ESPIPE
-  virtual Result<FileOffset> seek(FileOffset offset, std::uint32_t whence);      // ESPIPE
+  virtual Result<FileOffset> seek(FileOffset offset, std::uint32_t whence);      // ESPIPE; event files stay at 0
   // FIONBIO, FIOCLEX, FIONCLEX and FIOASYNC are handled above. `argument` is the raw register (often a program address). ENOTTY.
   virtual Result<std::uint64_t> ioctl(Task& task, std::uint32_t request, std::uint64_t argument);
   // Poll bits that hold now. By default always readable and writable.
@@ -71,7 +72,8 @@ class OpenFile : public RefCounted<OpenFile> {
   // For mmap: the pages behind this file. ENODEV by default. Access mode is checked by the caller with may_read()/may_write().
   virtual Result<Ref<FileBacking>> mapping();
   virtual Result<Attributes> attributes();  // fstat; of the inode, or of an anonymous inode
-  virtual Result<> change_attributes(const AttributeChange& change);  // fchmod, fchown, futimens on files without an inode: EPERM
+  // What stands in for the inode of a file without one.
+  virtual Nameless& nameless() { return Nameless::of_event_files(); }
   // For /proc/self/fd of files without a dentry: "pipe:[7]", "anon_inode:[eventpoll]". How many characters were put.
   virtual std::size_t describe(std::span<char> into);
   // F_SETFL: `flags` are the changeable ones (O_APPEND, O_NONBLOCK, O_ASYNC, O_DIRECT, O_NOATIME), already stored when this is called.
@@ -88,6 +90,13 @@ class OpenFile : public RefCounted<OpenFile> {
   // True for pipes, sockets, terminals: no position, short reads are normal.
   virtual bool is_stream() const { return !inode_ || !inode_->is_regular(); }
   virtual FileKind kind() const { return FileKind::other; }
+  // True for eventfd, epoll and their like (Linux: files of the anonymous inode with noop_llseek).
+  virtual bool is_event_file() const { return false; }
+  // False where the file has no operation of that kind at all: then EINVAL comes before the buffer is looked at.
+  virtual bool has_read() const { return true; }
+  virtual bool has_write() const { return true; }
+  // pread, pwrite and their kin work; otherwise ESPIPE comes before the access mode and the buffer.
+  virtual bool has_offsets() const { return inode_ && inode_->type() != FileType::fifo && inode_->type() != FileType::socket; }
   // The epoll instance that this file is, or nullptr.
   virtual Epoll* as_epoll() { return nullptr; }
 
@@ -103,6 +112,10 @@ class OpenFile : public RefCounted<OpenFile> {
 
   const RefPtr<Dentry>& dentry() const { return dentry_; }  // null for anonymous files
   const RefPtr<Inode>& inode() const { return inode_; }      // likewise
+
+  // The locks of the inode, or of what stands in for it.
+  Result<Ref<FileLocks>> file_locks();
+  RefPtr<FileLocks> file_locks_if_any();
 
   // No effect on a file that is closed already: returns false then.
   bool add_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);

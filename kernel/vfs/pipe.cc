@@ -101,8 +101,9 @@ Result<std::size_t> Pipe::peek(IoSink& sink, bool nonblocking) {
   return seen;
 }
 
-// With the writer's lock: fills what room there is.
-Result<std::size_t> Pipe::write_room(IoSource& source) {
+// With the writer's lock: fills what room there is. `before` bytes of the same write are in the pipe already. When the program's memory
+// cannot be read any further, whole pages of the write stay and the rest of it does not count, as on Linux.
+Result<std::size_t> Pipe::write_room(IoSource& source, std::size_t before, bool& faulted) {
   TRY(make_buffer());
   std::size_t moved = 0;
   while (!source.empty()) {
@@ -111,14 +112,15 @@ Result<std::size_t> Pipe::write_room(IoSource& source) {
     if (room == 0) break;
     const std::span<std::byte> into = piece(tail, std::min(room, source.remaining()));
     auto taken = source.take(into);
-    if (!taken.ok()) {
-      if (moved != 0) break;
-      return taken.error();
+    std::size_t count = taken.ok() ? std::move(taken).release() : 0;
+    if (count < into.size()) {
+      faulted = true;
+      const std::size_t whole_pages = (before + moved + count) & ~(kAtomic - 1);
+      count = whole_pages > before + moved ? whole_pages - before - moved : 0;
     }
-    const std::size_t count = std::move(taken).release();
     tail_.store(tail + count, std::memory_order_release);
     moved += count;
-    if (count < into.size()) break;
+    if (faulted) break;
   }
   return moved;
 }
@@ -134,14 +136,16 @@ Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
     const std::uint64_t needed = source.remaining() <= kAtomic ? source.remaining() : 1;
     write_lock_.lock();
     Result<std::size_t> moved = std::size_t{0};
-    if (has_room(needed)) moved = write_room(source);
+    bool faulted = false;
+    if (has_room(needed)) moved = write_room(source, total, faulted);
     write_lock_.unlock();
     if (!moved.ok()) return partial(moved.error());
     if (const std::size_t count = std::move(moved).release(); count != 0) {
       total += count;
       queue_.wake_all(kPollReadable);
-      continue;
+      if (!faulted) continue;
     }
+    if (faulted) return partial(Errno::fault);
     if (nonblocking) return partial(Errno::again);
     const auto waited = queue_.wait([&] { return has_room(needed) || readers_.load(std::memory_order_acquire) == 0; });
     if (!waited.ok()) return partial(waited.error());
@@ -258,8 +262,7 @@ std::uint32_t PipeEnd::readiness() {
 
 Result<Attributes> PipeEnd::attributes() {
   if (inode()) return OpenFile::attributes();
-  Attributes attributes{};
-  attributes.mode = mode_of(FileType::fifo) | 0600;
+  Attributes attributes = pipe_->nameless().attributes();
   attributes.ino = pipe_->number();
   return attributes;
 }

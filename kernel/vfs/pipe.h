@@ -44,13 +44,14 @@ class Pipe final : public InodePayload {
 
   WaitQueue& queue() { return queue_; }
   std::uint64_t number() const { return number_; }  // inode number of an anonymous pipe
+  Nameless& nameless() { return nameless_; }
 
  private:
   Result<> make_buffer();
   std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
   std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }
   Result<std::size_t> read_available(IoSink& sink);
-  Result<std::size_t> write_room(IoSource& source);
+  Result<std::size_t> write_room(IoSource& source, std::size_t before, bool& faulted);
   bool has_room(std::uint64_t needed) const;
 
   PositionLock read_lock_, write_lock_;
@@ -60,6 +61,7 @@ class Pipe final : public InodePayload {
   std::atomic<std::uint32_t> readers_{0}, writers_{0};
   std::atomic<std::uint32_t> reader_opens_{0}, writer_opens_{0};  // ever, for FIFOs that wait for the other side
   WaitQueue queue_;
+  Nameless nameless_{mode_of(FileType::fifo) | 0600, Nameless::Changes::allowed};
   const std::uint64_t number_ = next_number();
   static std::uint64_t next_number();
 };
@@ -83,6 +85,7 @@ class PipeEnd final : public OpenFile {
   Result<std::uint32_t> set_pipe_size(std::uint32_t size) override { return pipe_->resize(size); }
   bool is_stream() const override { return true; }
   FileKind kind() const override { return FileKind::pipe; }
+  Nameless& nameless() override { return pipe_->nameless(); }
   Pipe& pipe() { return *pipe_; }
 
  private:

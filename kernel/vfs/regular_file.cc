@@ -137,8 +137,7 @@ Result<FileOffset> DirectoryFile::seek(FileOffset offset, std::uint32_t whence) 
   else if (whence != abi::kSeekSet)
     return Errno::inval;
   FileOffset target = 0;
-  if (__builtin_add_overflow(base, offset, &target)) return Errno::overflow;
-  if (target < 0) return Errno::inval;
+  if (__builtin_add_overflow(base, offset, &target) || target < 0) return Errno::inval;
   position_.store(static_cast<std::uint64_t>(target), std::memory_order_relaxed);
   return target;
 }

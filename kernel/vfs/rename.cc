@@ -115,6 +115,7 @@ Result<> rename_locked(const NameContext& context, const Sides& sides, std::uint
   Inode& moved = sides.moved.existing_inode();
   const RefPtr<Inode> target = sides.target.inode();
   if (target.get() == &moved) return {};  // one file: nothing happens, whatever the flags
+  if ((flags & abi::kRenameWhiteout) != 0) return Errno::inval;  // as file systems that cannot leave one behind
   Vec<char> room = TRY(room_for(sides.to_name));
   if ((flags & abi::kRenameExchange) != 0) {
     Vec<char> other_room = TRY(room_for(sides.name));
@@ -130,17 +131,20 @@ Result<> rename_locked(const NameContext& context, const Sides& sides, std::uint
 
 }  // namespace
 
-Result<> rename_at(const NameContext& context, RefPtr<Dentry> base, std::string_view path, RefPtr<Dentry> new_base, std::string_view new_path,
-                   std::uint32_t flags) {
-  constexpr std::uint32_t kBoth = abi::kRenameNoReplace | abi::kRenameExchange;
-  if ((flags & ~kBoth) != 0 || (flags & kBoth) == kBoth) return Errno::inval;
-  PathWalk from_walk(context.fs, std::move(base), context.who);
-  PathWalk to_walk(context.fs, std::move(new_base), context.who);
-  const Ref<Dentry> from = TRY(from_walk.find_parent(path, 0));
-  const Ref<Dentry> to = TRY(to_walk.find_parent(new_path, 0));
+Result<> check_rename_flags(std::uint32_t flags) {
+  constexpr std::uint32_t kAlone = abi::kRenameNoReplace | abi::kRenameWhiteout;
+  if ((flags & ~(kAlone | abi::kRenameExchange)) != 0) return Errno::inval;
+  return (flags & abi::kRenameExchange) != 0 && (flags & kAlone) != 0 ? Result<>(Errno::inval) : Result<>();
+}
+
+Result<> rename_at(const NameContext& context, const RenameSide& from_side, const RenameSide& to_side, std::uint32_t flags) {
+  const PathWalk& from_walk = from_side.walk;
+  const PathWalk& to_walk = to_side.walk;
+  const Ref<Dentry> from(from_side.parent);
+  const Ref<Dentry> to(to_side.parent);
   if (&from->superblock() != &to->superblock()) return Errno::xdev;
-  if (from_walk.last_kind() != PathWalk::LastKind::name || to_walk.last_kind() != PathWalk::LastKind::name)
-    return (flags & abi::kRenameNoReplace) != 0 && to_walk.last_kind() != PathWalk::LastKind::name ? Errno::exist : Errno::busy;
+  if (from_walk.last_kind() != PathWalk::LastKind::name) return Errno::busy;
+  if (to_walk.last_kind() != PathWalk::LastKind::name) return (flags & abi::kRenameNoReplace) != 0 ? Errno::exist : Errno::busy;
   RefPtr<Dentry> moved, target;  // dropped after the locks
   RefPtr<Inode> replaced;
   const LockGuard tree_guard(rename_state.lock);

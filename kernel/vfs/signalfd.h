@@ -22,6 +22,8 @@ class SignalFd final : public OpenFile {
   std::size_t describe(std::span<char> into) override;
   FileKind kind() const override { return FileKind::signal; }
   bool is_stream() const override { return true; }
+  bool is_event_file() const override { return true; }
+  bool has_write() const override { return false; }
 
  private:
   const Ref<Process> owner_;

@@ -36,6 +36,8 @@ class TimerFd final : public OpenFile, private Timer, public ListNode<TimerFdTag
   std::size_t describe(std::span<char> into) override;
   FileKind kind() const override { return FileKind::timer; }
   bool is_stream() const override { return true; }
+  bool is_event_file() const override { return true; }
+  bool has_write() const override { return false; }
 
  private:
   void on_timer(Instant now) override EXCLUDES(lock_);

@@ -150,7 +150,15 @@ Errno World::mkdir(const std::string& path, Mode mode) const { return error_of(m
 Errno World::unlink(const std::string& path) const { return error_of(unlink_at(context(), nullptr, path)); }
 Errno World::rmdir(const std::string& path) const { return error_of(remove_directory_at(context(), nullptr, path)); }
 Errno World::rename(const std::string& from, const std::string& to, std::uint32_t flags) const {
-  return error_of(rename_at(context(), nullptr, from, nullptr, to, flags));
+  const auto both = [&]() -> Result<> {
+    TRY(check_rename_flags(flags));
+    PathWalk from_walk(*fs, nullptr, who);
+    const Ref<Dentry> from_parent = TRY(from_walk.find_parent(from, 0));
+    PathWalk to_walk(*fs, nullptr, who);
+    const Ref<Dentry> to_parent = TRY(to_walk.find_parent(to, 0));
+    return rename_at(context(), {.walk = from_walk, .parent = *from_parent}, {.walk = to_walk, .parent = *to_parent}, flags);
+  };
+  return error_of(both());
 }
 Errno World::symlink(const std::string& target, const std::string& path) const {
   return error_of(make_symlink_at(context(), nullptr, path, target));

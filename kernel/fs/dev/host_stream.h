@@ -22,6 +22,7 @@ class HostStream final : public OpenFile, private host::Watch {
   std::uint32_t readiness() override;
   WaitQueue* wait_queue() override { return is_regular_ ? nullptr : &queue_; }
   Result<Attributes> attributes() override;
+  bool has_offsets() const override { return false; }
   std::size_t describe(std::span<char> into) override;
   Result<> sync(bool data_only) override;
   Result<Ref<OpenFile>> reopen(std::uint32_t flags) override;
