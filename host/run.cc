@@ -133,7 +133,7 @@ struct Loaded {
   LoadedEnclave enclave;
 };
 
-Result<Loaded> load(const RunOptions& options) {
+Result<Loaded> load(const RunOptions& options, std::unique_ptr<EnclaveDevice> device) {
   const std::string path = options.enclave.empty() ? options.instance + "/build/enclave.bin" : options.enclave;
   if (options.enclave.empty() && access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
     return fail(ENOENT, "{}: {} (run `occlum build` first)", path, errno_text(ENOENT));
@@ -141,11 +141,14 @@ Result<Loaded> load(const RunOptions& options) {
   const auto file = sgx::EnclaveFile::open(path);
   if (!file) return fail(EINVAL, "{}", file.error().message);
   const bool edmm = (file->config_header().flags & host_abi::kConfigEdmm) != 0;
-  auto device = choose_device(options, edmm);
-  if (!device) return std::unexpected(device.error());
-  auto enclave = load_enclave(*file, **device, {options.config_id, options.config_svn});
+  if (device == nullptr) {
+    auto chosen = choose_device(options, edmm);
+    if (!chosen) return std::unexpected(chosen.error());
+    device = std::move(*chosen);
+  }
+  auto enclave = load_enclave(*file, *device, {options.config_id, options.config_svn});
   if (!enclave) return std::unexpected(enclave.error());
-  return Loaded{std::move(*device), std::move(*enclave)};
+  return Loaded{std::move(device), std::move(*enclave)};
 }
 
 // Everything that serves one running enclave.
@@ -283,11 +286,11 @@ Result<std::unique_ptr<EnclaveDevice>> choose_device(const RunOptions& options, 
   return std::unique_ptr<EnclaveDevice>(std::make_unique<EmulatorDevice>(emulated));
 }
 
-Result<int> run_program(const RunOptions& options) {
+Result<int> run_program(const RunOptions& options, std::unique_ptr<EnclaveDevice> device) {
   const std::uint64_t started = monotonic_now();
   ClockSource clock;  // its measurement of the TSC's rate runs while the enclave is loaded
   if (options.argv.empty()) return fail(EINVAL, "no program was named");
-  auto loaded = load(options);
+  auto loaded = load(options, std::move(device));
   if (!loaded) return std::unexpected(loaded.error());
   const bool from_instance = options.image.empty();
   auto image = MappedImage::open(from_instance ? options.instance + "/build/image.bin" : options.image, from_instance);

@@ -52,7 +52,8 @@ Result<std::unique_ptr<EnclaveDevice>> choose_device(const RunOptions& options, 
 
 // Loads the enclave, runs it to its end and returns the exit code of the first process (0..255). Errors: one line for the user.
 // One instance at a time per process; the terminal is given back as it was.
-Result<int> run_program(const RunOptions& options);
+// `device`: null = what choose_device() gives.
+Result<int> run_program(const RunOptions& options, std::unique_ptr<EnclaveDevice> device = nullptr);
 
 }  // namespace host
 #endif  // HOST_RUN_H

@@ -94,18 +94,21 @@ void note_tick(VcpuBlock& vcpu) {
   if (vcpu.current != nullptr) vcpu.current->work.fetch_or(kWorkTimers, std::memory_order_relaxed);
 }
 
-// A fault while kernel code ran. Faults of the copy and leaf primitives have fix-ups. A not-present fault on memory that the kernel owns
-// is the host's doing: try again (denial of service is out of scope). Anything else is a bug of ours.
+// A fault while kernel code ran. Memory that the kernel owns is missing by the host's doing, on the kernel's side of a copy too: try again
+// (denial of service is out of scope). Other faults of the copy and leaf primitives have fix-ups; a leaf may fail on our own pages, too.
+// Words that are shared with the host are touched without one: if they fault, the host took them away. Anything else is a bug of ours.
 void kernel_fault(VcpuBlock& vcpu, const Interrupted& state) {
   sgx::SsaGpr& gpr = *state.gpr;
-  if (const std::uint64_t target = fix_up_for(gpr.rip); target != 0) {
-    const bool page_fault = state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault);
+  const bool page_fault = state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault);
+  const std::uint64_t target = fix_up_for(gpr.rip);
+  if (page_fault && target != address_of_code(enclu_faulted) && kernel_page_is_ours(state.address)) return;
+  if (target != 0) {
     vcpu.fault_addr = page_fault ? state.address : 0;
     vcpu.fault_code = page_fault ? state.error : ~std::uint64_t{0};
     gpr.rip = target;
     return;
   }
-  if (state.vector == static_cast<std::uint32_t>(sgx::Vector::page_fault) && kernel_page_is_ours(state.address)) return;
+  if (page_fault && state.address >= layout().elrange_size) return;
   // The panic must not run here: at CSSA 1 there is no way to call the host. It continues at CSSA 0 on the idle stack, which nobody needs now.
   gpr.rdi = gpr.rip;
   gpr.rsi = state.vector;

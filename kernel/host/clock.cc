@@ -1,5 +1,6 @@
 #include "kernel/host/clock.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "kernel/frame/bytes.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 constexpr std::uint32_t kShift = 24;
+constexpr std::uint64_t kLatest = std::uint64_t{1} << 62;  // 146 years: so far no sum with one of our times overflows
 constexpr std::uint64_t kMinHz = 100'000'000, kMaxHz = 20'000'000'000;
 
 // Written under a sequence counter by refresh(), read by everybody without a lock.
@@ -64,7 +66,8 @@ bool take_sample(Sample& sample) {
   if (again.seq != first) return false;
   last_sequence = first;
   sample = {.tsc = page.tsc, .monotonic = page.monotonic_ns, .real = page.realtime_ns, .boot = page.boottime_ns, .hz = page.tsc_hz};
-  return sample.hz >= kMinHz && sample.hz <= kMaxHz;
+  const std::uint64_t latest = std::max({sample.monotonic, sample.real, sample.boot});
+  return sample.hz >= kMinHz && sample.hz <= kMaxHz && latest <= kLatest;
 }
 
 // Follows the sample but never goes back: if the host's clock is behind ours, ours runs a little slower until they meet.

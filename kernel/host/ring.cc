@@ -50,7 +50,11 @@ struct Completed {
 };
 
 std::optional<Completed> next_locked() REQUIRES(ring_lock) {
-  while (frame::load_outside_u32(field(offsetof(host_abi::Rings, cq_tail))) != ring.cq_head) {
+  for (;;) {
+    const std::uint32_t ahead = frame::load_outside_u32(field(offsetof(host_abi::Rings, cq_tail))) - ring.cq_head;
+    if (ahead == 0) return std::nullopt;
+    // More than the ring holds: the index is nonsense. What was between is forgotten; we go on from there.
+    if (ahead > host_abi::kRingEntries) ring.cq_head += ahead - 1;
     const std::uint64_t at = field(offsetof(host_abi::Rings, cq)) + std::uint64_t{ring.cq_head % host_abi::kRingEntries} * sizeof(host_abi::Completion);
     host_abi::Completion completion{};
     if (!frame::copy_from_outside(std::as_writable_bytes(std::span<host_abi::Completion, 1>(&completion, 1)), at).ok()) return std::nullopt;
@@ -66,7 +70,6 @@ std::optional<Completed> next_locked() REQUIRES(ring_lock) {
     request.running = true;
     return Completed{.index = index, .watch = request.watch, .events = events};
   }
-  return std::nullopt;
 }
 
 class ReadyWaiter final : public Watch {
