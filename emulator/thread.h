@@ -90,6 +90,7 @@ bool xstate_to_ssa(void* fpstate, u64 ssa, u64 xfrm);
 Status xstate_from_ssa(void* fpstate, u64 ssa, u64 xfrm);
 // Puts junk where a hostile host could (EENTER with assertions on): MXCSR, x87 and vector registers.
 void xstate_junk(void* fpstate);
+bool xstate_is_junk(const void* fpstate);  // nobody has touched it since
 // True if XRSTOR takes the XSAVE area at `ssa` for `xfrm`; the area must be accessible.
 bool xstate_is_loadable(u64 ssa, u64 xfrm);
 // True if all state of `xfrm` in the frame is initial (what a kernel must leave behind at EEXIT).

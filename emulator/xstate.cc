@@ -148,6 +148,10 @@ bool xstate_is_loadable(u64 ssa, u64 xfrm) {
   return reserved == 0 && (mxcsr & ~xstate_layout().mxcsr_mask) == 0;
 }
 
+namespace {
+constexpr u8 kJunkByte = 0xa5;
+}
+
 void xstate_junk(void* fpstate) {
   u8* area = static_cast<u8*>(fpstate);
   if (frame_features(area) == 0) return;
@@ -157,8 +161,15 @@ void xstate_junk(void* fpstate) {
   std::memset(area, 0, 24);
   std::memcpy(area, &control, sizeof(control));
   std::memset(area + 32, 0, 128);
-  std::memset(area + 160, 0xa5, 256);
+  std::memset(area + 160, kJunkByte, 256);
   store64(area + kXstateBvOffset, load64(area + kXstateBvOffset) | sgx::kXfrmLegacy);
+}
+
+bool xstate_is_junk(const void* fpstate) {
+  const u8* area = static_cast<const u8*>(fpstate);
+  bool same = true;
+  for (u32 i = 160; i < 416; ++i) same = same && area[i] == kJunkByte;
+  return same;
 }
 
 bool xstate_is_initial(const void* fpstate, u64 xfrm) {

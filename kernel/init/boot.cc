@@ -208,8 +208,8 @@ extern "C" [[noreturn]] __attribute__((no_stack_protector)) void kernel_entry(st
     stack_canary.store(random_u64() & ~std::uint64_t{0xff});
     frame::vcpu_init(vcpu, layout, stack_canary.load());
     if (const auto booted = boot(argument); !booted.ok()) {
-      log_notice("the kernel cannot start: the host's boot block or the enclave's attributes are not what was configured");
-      for (;;) frame::leave(ExitCode::panic, static_cast<std::uint64_t>(booted.error()));
+      constexpr int kCannotStart = 125;  // as the runtime's own failures
+      fail_to_start(kCannotStart, "the kernel cannot start: the host's boot block or the enclave's attributes are not what was configured");
     }
     boot_state.store(BootState::running);
   } else {
