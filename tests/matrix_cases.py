@@ -29,6 +29,7 @@ PROGRAMS = {
     "signals": ("signals.c", "gcc", []),
     "clock": ("clock.c", "gcc", []),
     "events": ("events.c", "gcc", []),
+    "sysv": ("sysv.c", "gcc", []),
     "sockets": ("sockets.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
@@ -53,7 +54,7 @@ PROGRAMS = {
 }
 TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", [])}  # built like these, run by cases of their own
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
-NEEDS_ROOT = {"attrs", "system", "calls"}  # they print what only root gets
+NEEDS_ROOT = {"attrs", "system", "calls", "sysv"}  # they print what only root gets
 
 
 def conformance():

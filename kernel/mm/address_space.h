@@ -23,6 +23,7 @@
 #include "kernel/mm/area.h"
 #include "kernel/mm/backing.h"
 #include "kernel/mm/page_buffer.h"
+#include "kernel/mm/shared.h"
 #include "kernel/sync/lock.h"
 
 namespace kernel {
@@ -42,6 +43,7 @@ struct MapRequest {
   std::uint32_t max_prot = kProtRead | kProtWrite | kProtExec;  // what mprotect may give later (shared mapping of a read-only descriptor)
   RefPtr<FileBacking> file;  // null = anonymous
   std::uint64_t offset = 0;  // in the file, page aligned
+  RefPtr<SharedWindow> window;  // anonymous shared memory that exists already (shmat)
   RefPtr<MapLabel> label;    // path or "[stack]" for /proc/PID/maps
 };
 
@@ -99,6 +101,8 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   // --- mmap family (man pages mmap(2), munmap(2), ...). Errors as Linux's. ---
   Result<std::uint64_t> map(const MapRequest& request);
   Result<> unmap(std::uint64_t address, std::uint64_t size);
+  // shmdt(2): unmaps what is left of the attachment that was made at `address`. EINVAL if there is none.
+  Result<> detach(std::uint64_t address);
   Result<> protect(std::uint64_t address, std::uint64_t size, std::uint32_t prot, std::uint32_t grow_flags = 0);
   // flags: abi::kMremap*; `fixed_address` with kMremapFixed.
   Result<std::uint64_t> remap(std::uint64_t address, std::uint64_t old_size, std::uint64_t new_size, std::uint32_t flags,

@@ -125,7 +125,9 @@ Result<std::uint64_t> AddressSpace::map(const MapRequest& asked) {
   RefPtr<SharedWindow> window;
   if (request.shared) {
     const std::uint64_t exact = request.placement == Placement::anywhere ? 0 : request.address;
-    if (request.file)
+    if (request.window)
+      window = request.window;
+    else if (request.file)
       window = TRY(SharedWindow::of(request.file.as_ref(), request.offset, size, exact));
     else
       window = TRY(SharedWindow::make_anonymous(size, exact));
@@ -243,7 +245,7 @@ void AddressSpace::drop_stubs_locked(PatchSet& patches, DeadAreas& dead) {
 
 void AddressSpace::release_area_locked(Area& area, Addresses then, DeadAreas& dead) {
   take_out_locked(area);
-  if (area.kind == AreaKind::shared) area.window->areas.fetch_sub(1, std::memory_order_relaxed);
+  if (area.kind == AreaKind::shared) area.window->drop_area();
   if (area.kind == AreaKind::file && area.patches && --area.patches->areas == 0) drop_stubs_locked(*area.patches, dead);
   if (owns_addresses(area)) {
     // With the range kept, the pages go all the same: what is mapped next starts afresh. If the host refuses to take a page back,
@@ -289,6 +291,18 @@ Result<> AddressSpace::unmap(std::uint64_t address, std::uint64_t size) {
   DeadAreas dead;
   const LockGuard guard(lock_);
   return unmap_locked(begin, end, Addresses::cached, dead);
+}
+
+Result<> AddressSpace::detach(std::uint64_t address) {
+  DeadAreas dead;
+  const LockGuard guard(lock_);
+  const auto belongs = [address](const Area& area) {
+    return area.kind == AreaKind::shared && area.window->is_segment() && area.window->base() == address;
+  };
+  const Area* area = area_from(address);
+  while (area != nullptr && !belongs(*area) && area->begin < address + mm::window_size()) area = AreaTree::next(*area);
+  if (area == nullptr || !belongs(*area)) return Errno::inval;
+  return unmap_locked(address, area->window->end(), Addresses::kept, dead);
 }
 
 // --- eager population ---

@@ -65,6 +65,13 @@ SharedWindow::~SharedWindow() {
   mm::give_range(begin_, end_ - begin_, 0, !file_);
 }
 
+void SharedWindow::drop_area() {
+  areas.fetch_sub(1, std::memory_order_acq_rel);
+  if (area_hook_ != nullptr) area_hook_(segment_);
+}
+
+std::uint64_t SharedWindow::resident() const { return mm::page_map().count(begin_, end_) << kPageShift; }
+
 bool SharedWindow::has_room(std::uint64_t offset, std::uint64_t size) const {
   const std::uint64_t begin = base_ + offset;
   return begin >= begin_ && begin <= end_ && size <= end_ - begin;

@@ -46,8 +46,21 @@ class SharedWindow final : public RefCounted<SharedWindow> {
 
   // Areas of all processes that refer to it.
   std::atomic<std::uint32_t> areas{0};
+  // One area less. Called with the mutex of the address space.
+  void drop_area();
+  // Makes it a System V segment: `hook(segment)` is called after each area that goes (with the mutex of its address space; the segment
+  // may be gone by then). Once, before the window is mapped.
+  using AreaHook = void (*)(std::int32_t segment);
+  void set_segment(AreaHook hook, std::int32_t segment) {
+    area_hook_ = hook;
+    segment_ = segment;
+  }
+  bool is_segment() const { return area_hook_ != nullptr; }
 
   bool is_anonymous() const { return !file_; }
+  std::uint64_t end() const { return end_; }
+  // Bytes of pages that it has.
+  std::uint64_t resident() const;
 
  private:
   friend class WindowRegistry;
@@ -61,6 +74,8 @@ class SharedWindow final : public RefCounted<SharedWindow> {
   const RefPtr<FileBacking> file_;  // null = anonymous
   const std::uint64_t base_;        // address of offset 0; wraps if only a later part has addresses
   const std::uint64_t begin_, end_;  // addresses owned
+  AreaHook area_hook_ = nullptr;
+  std::int32_t segment_ = 0;
   Mutex<LockRank::page_population> lock_;
   std::uint64_t version_ GUARDED_BY(lock_) = 0;  // counts changes of the file by other means
 };

@@ -32,6 +32,7 @@ enum class LockRank : std::uint8_t {
   vfs_cache,      // dentry and inode caches
   socket,
   pipe,           // pipe buffers, eventfd, timerfd counters
+  ipc,            // System V objects and POSIX message queues
   signal,         // signal queues and handlers of one process
   process_tree,   // parent/child links, groups, sessions
   process,        // other fields of a process

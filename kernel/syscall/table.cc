@@ -19,6 +19,7 @@
 #include "kernel/syscall/socket.h"
 #include "kernel/syscall/splice.h"
 #include "kernel/syscall/stat.h"
+#include "kernel/syscall/sysv.h"
 #include "kernel/syscall/thread.h"
 #include "kernel/syscall/time.h"
 #include "kernel/syscall/timerfd.h"
@@ -270,6 +271,19 @@ consteval Table make_table() {
   entry(291, "epoll_create1", sys_epoll_create1);
   entry(293, "pipe2", sys_pipe2);
   entry(441, "epoll_pwait2", sys_epoll_pwait2);
+  // --- System V IPC (sysv.h) ---
+  entry(29, "shmget", sys_shmget);  // SHM_HUGETLB: there are no huge pages
+  entry(30, "shmat", sys_shmat);  // a segment has one address, the same in every process and there once only; the first attachment decides
+  entry(31, "shmctl", sys_shmctl);
+  entry(64, "semget", sys_semget);
+  entry(65, "semop", sys_semop);
+  entry(66, "semctl", sys_semctl);
+  entry(67, "shmdt", sys_shmdt);
+  entry(68, "msgget", sys_msgget);
+  entry(69, "msgsnd", sys_msgsnd);
+  entry(70, "msgrcv", sys_msgrcv);
+  entry(71, "msgctl", sys_msgctl);
+  entry(220, "semtimedop", sys_semtimedop);
   // --- splicing (splice.h) ---
   entry(275, "splice", sys_splice);
   entry(276, "tee", sys_tee);

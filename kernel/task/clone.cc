@@ -13,6 +13,7 @@
 #include "kernel/task/exit.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/posix_timers.h"
+#include "kernel/task/sysv_sem.h"
 
 namespace kernel {
 
@@ -180,8 +181,10 @@ Result<Pid> clone_task(Task& parent, const frame::TrapFrame& frame, const CloneR
   // As Linux: a bad address for the ids does not undo the clone.
   if ((request.flags & abi::kCloneParentSetTid) != 0) (void)request.parent_tid.store(static_cast<std::int32_t>(tid));
   if ((request.flags & abi::kCloneChildSetTid) != 0) (void)request.child_tid.store(static_cast<std::int32_t>(tid));
+  if ((request.flags & abi::kCloneSysVSem) != 0) TRY(sem_make_undo(parent));
   TRY(publish_thread(*process, *child));
   reservation.keep();
+  if ((request.flags & abi::kCloneSysVSem) != 0) sem_share_undo(parent, *child);
   if (!thread) {
     const RefPtr<Process> relative = (request.flags & abi::kCloneParent) != 0 ? parent.process().parent() : RefPtr<Process>(&parent.process());
     publish_process(*process, relative, request.exit_signal);

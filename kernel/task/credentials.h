@@ -16,7 +16,7 @@ inline constexpr std::size_t kMaxGroups = 65536;  // NGROUPS_MAX
 // Numbers of capabilities(7) that the kernel asks for.
 enum class Capability : std::uint32_t {
   chown = 0, dac_override = 1, dac_read_search = 2, fowner = 3, fsetid = 4, kill = 5, setgid = 6, setuid = 7, setpcap = 8,
-  net_bind_service = 10, net_admin = 12, net_raw = 13, ipc_lock = 14, sys_chroot = 18, sys_ptrace = 19, sys_admin = 21, sys_boot = 22,
+  net_bind_service = 10, net_admin = 12, net_raw = 13, ipc_lock = 14, ipc_owner = 15, sys_chroot = 18, sys_ptrace = 19, sys_admin = 21, sys_boot = 22,
   sys_nice = 23, sys_resource = 24, sys_time = 25, sys_tty_config = 26, mknod = 27,
 };
 

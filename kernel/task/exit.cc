@@ -11,6 +11,7 @@
 #include "kernel/task/job_control.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/posix_timers.h"
+#include "kernel/task/sysv_sem.h"
 #include "kernel/task/terminal.h"
 
 namespace kernel {
@@ -193,6 +194,7 @@ void finish_task(Task& task, std::int32_t own_status) {
   Process& process = task.process();
   // A thread that others may join or whose locks they wait for tells them while it still has its memory.
   futex_on_exit(task);
+  sem_leave_undo(task);
   task.set_files(nullptr);
   task.set_fs(nullptr);
   // A signal of the process that only this thread could take goes to the others.

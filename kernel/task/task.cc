@@ -5,6 +5,7 @@
 
 #include "kernel/mm/address_space.h"
 #include "kernel/task/access.h"
+#include "kernel/task/sysv_sem.h"
 
 namespace kernel {
 

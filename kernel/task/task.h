@@ -22,6 +22,7 @@
 namespace kernel {
 
 class AddressSpace;
+class SemUndoList;
 
 // Fields without a lock note belong to the task itself: only the running task touches them (or its maker before start()).
 class Task final : public Thread, public ListNode<TaskListTag> {
@@ -107,6 +108,8 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   int nice = 0;
   std::int32_t policy = 0, rt_priority = 0;
   bool sched_reset_on_fork = false;
+
+  RefPtr<SemUndoList> sem_undo;  // adjustments of System V semaphores, made at first use
 
   std::atomic<bool> pi_contended{false};  // some thread waited for a PI lock of this one
 

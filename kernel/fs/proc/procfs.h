@@ -68,6 +68,12 @@ Result<> show_oom_adj(const ProcSubject& subject, Text& out);
 Result<> show_timer_slack(const ProcSubject& subject, Text& out);
 Result<> show_personality(const ProcSubject& subject, Text& out);
 Result<> show_children(const ProcSubject& subject, Text& out);
+// sysvipc.cc
+Result<> show_sysv_shm(Text& out, std::uint32_t);
+Result<> show_sysv_sem(Text& out, std::uint32_t);
+Result<> show_sysv_msg(Text& out, std::uint32_t);
+Result<> show_sem_limits(Text& out, std::uint32_t);
+Result<> store_sem_limits(std::string_view text);
 }  // namespace proc
 
 // Tables of what is not about a process (system.cc, sysctl.cc, net.cc).

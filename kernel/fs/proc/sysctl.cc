@@ -4,6 +4,7 @@
 #include "abi/fs.h"
 #include "kernel/crypto/random.h"
 #include "kernel/fs/proc/procfs.h"
+#include "kernel/task/ipc.h"
 #include "kernel/task/uts.h"
 
 namespace kernel {
@@ -105,6 +106,19 @@ Result<> show_version(Text& out, std::uint32_t) {
   return {};
 }
 
+template <std::atomic<std::uint64_t> IpcLimits::*kField>
+Result<> show_limit(Text& out, std::uint32_t) {
+  out << (ipc_limits().*kField).load() << '\n';
+  return {};
+}
+template <std::atomic<std::uint64_t> IpcLimits::*kField, std::uint64_t kMost>
+Result<> store_limit(std::string_view text) {
+  const std::int64_t value = TRY(parse_written_number(text));
+  if (value < 0 || static_cast<std::uint64_t>(value) > kMost) return Errno::inval;
+  (ipc_limits().*kField).store(static_cast<std::uint64_t>(value));
+  return {};
+}
+
 // Settings of Linux's memory manager and sockets that have no effect here may not be written: EPERM says so.
 constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/kernel/pid_max", .show = show_pid_max},
@@ -123,13 +137,13 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/kernel/cap_last_cap", .show = show_cap_last},
     {.path = "sys/kernel/core_pattern", .text = "core"},
     {.path = "sys/kernel/core_uses_pid", .text = "0"},
-    {.path = "sys/kernel/shmmax", .text = "18446744073692774399"},
-    {.path = "sys/kernel/shmall", .text = "18446744073692774399"},
-    {.path = "sys/kernel/shmmni", .text = "4096"},
-    {.path = "sys/kernel/msgmax", .text = "8192"},
-    {.path = "sys/kernel/msgmnb", .text = "16384"},
-    {.path = "sys/kernel/msgmni", .text = "32000"},
-    {.path = "sys/kernel/sem", .text = "32000\t1024000000\t500\t32000"},
+    {.path = "sys/kernel/shmmax", .show = show_limit<&IpcLimits::shmmax>, .store = store_limit<&IpcLimits::shmmax, 0x7fffffffffffffff>},
+    {.path = "sys/kernel/shmall", .show = show_limit<&IpcLimits::shmall>, .store = store_limit<&IpcLimits::shmall, 0x7fffffffffffffff>},
+    {.path = "sys/kernel/shmmni", .show = show_limit<&IpcLimits::shmmni>, .store = store_limit<&IpcLimits::shmmni, kIpcMost>},
+    {.path = "sys/kernel/msgmax", .show = show_limit<&IpcLimits::msgmax>, .store = store_limit<&IpcLimits::msgmax, 0x7fffffff>},
+    {.path = "sys/kernel/msgmnb", .show = show_limit<&IpcLimits::msgmnb>, .store = store_limit<&IpcLimits::msgmnb, 0x7fffffff>},
+    {.path = "sys/kernel/msgmni", .show = show_limit<&IpcLimits::msgmni>, .store = store_limit<&IpcLimits::msgmni, kIpcMost>},
+    {.path = "sys/kernel/sem", .show = proc::show_sem_limits, .store = proc::store_sem_limits},
     {.path = "sys/kernel/ngroups_max", .text = "65536"},
     {.path = "sys/kernel/overflowuid", .text = "65534"},
     {.path = "sys/kernel/overflowgid", .text = "65534"},

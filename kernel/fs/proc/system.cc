@@ -174,6 +174,9 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "driver", .type = FileType::directory},
     {.path = "fs", .type = FileType::directory},
     {.path = "irq", .type = FileType::directory},
+    {.path = "sysvipc/shm", .show = proc::show_sysv_shm},
+    {.path = "sysvipc/sem", .show = proc::show_sysv_sem},
+    {.path = "sysvipc/msg", .show = proc::show_sysv_msg},
     {.path = "tty/drivers", .show = show_nothing},
 });
 
