@@ -8,7 +8,7 @@
 // remaining displaced bytes up to the syscall/cpuid stay as they are (nobody jumps there: the builder has checked).
 // A padded site (pad != 0; glibc's read(), whose `xor %eax,%eax; syscall` has no room): the `jmp rel32` to the stub goes to the 5 bytes
 // of dead padding at file_offset + pad, which nothing reaches, and the two bytes at file_offset become `jmp rel8` to it (eb, then
-// pad - 2). The padding and these two bytes lie in one 4096-byte page.
+// pad - 2). The padding and these two bytes lie in one 4096-byte page. Displaced bytes of another site, behind its own jump, are padding too.
 // A stub is kStubSize bytes, built by the kernel:
 //     displaced bytes, then
 //     syscall: lea ret(%rip),%rcx ; jmp *%gs:gate          (ret = address after the `syscall`)

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 namespace image {
 namespace {
@@ -190,27 +192,59 @@ SiteChoice choose_displaced(const ElfFile& elf, const TargetMap& targets, const 
   return choice;
 }
 
-// Finds 5 bytes of padding that a short jump from `offset` reaches, in the same page, and takes them. 0 if there are none.
-std::int8_t take_padding(const TargetMap& targets, std::vector<Padding>& padding, std::uint64_t offset) {
+// Whether a short jump at `offset` reaches a 5-byte jump at `place`, both in one page.
+bool reaches(std::uint64_t offset, std::uint64_t place) {
   constexpr std::int64_t kFarBack = -126;
   constexpr std::int64_t kFarAhead = 127;
   constexpr std::uint64_t kPage = 4096;
   const auto page = [](std::uint64_t at) { return at / kPage; };
-  if (page(offset) != page(offset + 1)) return 0;
+  const std::int64_t distance = static_cast<std::int64_t>(place) - static_cast<std::int64_t>(offset);
+  return distance >= kFarBack && distance <= kFarAhead && page(offset) == page(offset + 1) && page(place) == page(offset) &&
+         page(place + kJumpSize - 1) == page(offset);
+}
+
+// Finds 5 bytes of padding that a short jump from `offset` reaches, in the same page, and takes them. 0 if there are none.
+std::int8_t take_padding(const TargetMap& targets, std::vector<Padding>& padding, std::uint64_t offset) {
   auto hole = std::ranges::lower_bound(padding, offset > 512 ? offset - 512 : 0, {}, &Padding::offset);
   for (; hole != padding.end() && hole->offset < offset + 128; ++hole) {
     for (std::uint32_t skip = 0; skip + kJumpSize <= hole->size; ++skip) {
       const std::uint64_t place = hole->offset + skip;
-      const std::int64_t distance = static_cast<std::int64_t>(place) - static_cast<std::int64_t>(offset);
-      if (distance < kFarBack || distance > kFarAhead) continue;
-      if (page(place) != page(offset) || page(place + kJumpSize - 1) != page(offset)) continue;
+      if (!reaches(offset, place)) continue;
       if (targets.any(hole->address + skip, hole->address + skip + kJumpSize)) continue;
       const std::uint32_t used = skip + kJumpSize;
       *hole = {.offset = hole->offset + used, .address = hole->address + used, .size = hole->size - used};
-      return static_cast<std::int8_t>(distance);
+      return static_cast<std::int8_t>(static_cast<std::int64_t>(place) - static_cast<std::int64_t>(offset));
     }
   }
   return 0;
+}
+
+// A site that was chosen already, and what it was chosen from.
+struct Chosen {
+  const TrapSite* trap;
+  PatchSite site;
+  bool gives = false;  // its spare bytes are in use
+};
+
+// A neighbour that displaces enough for two jumps leaves 5 bytes behind its own that nothing runs any more: the place for the jump of a
+// site that has none. glibc's start_thread ends in such a one, `xor %edi,%edi; mov %edx,%eax; syscall; jmp` to the xor.
+std::optional<PatchSite> borrow_room(const ElfFile& elf, const TargetMap& targets, std::vector<Chosen>& chosen, const TrapSite& trap) {
+  SiteChoice narrow = choose_displaced(elf, targets, trap, kShortJumpSize);
+  if (!trap.certain || narrow.refusal != SiteRefusal::none) return std::nullopt;
+  for (Chosen& other : chosen) {
+    constexpr std::uint64_t kFar = 160;  // certainly out of a short jump's reach
+    const bool near = other.site.file_offset < narrow.site.file_offset + kFar && narrow.site.file_offset < other.site.file_offset + kFar;
+    if (!near || other.gives || other.site.pad != 0) continue;
+    const SiteChoice giver = choose_displaced(elf, targets, *other.trap, 2 * kJumpSize);
+    if (giver.refusal != SiteRefusal::none) continue;
+    const std::uint64_t place = std::uint64_t{giver.site.file_offset} + kJumpSize;
+    if (!reaches(narrow.site.file_offset, place)) continue;
+    other.site = giver.site;
+    other.gives = true;
+    narrow.site.pad = static_cast<std::int8_t>(static_cast<std::int64_t>(place) - static_cast<std::int64_t>(narrow.site.file_offset));
+    return narrow.site;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -236,14 +270,27 @@ Result<FilePatches> patch_program(const ElfFile& elf) {
                 scan.gs_writes.front().offset, scan.gs_writes.front().name);
   }
   FilePatches patches;
+  std::vector<Chosen> chosen;
+  std::vector<std::pair<const TrapSite*, SiteRefusal>> left;
   for (const TrapSite& trap : scan.sites) {
     const SiteChoice choice = choose_site(elf, scan.targets, scan.padding, trap);
     if (choice.refusal == SiteRefusal::none) {
-      patches.sites.push_back(choice.site);
+      chosen.push_back({.trap = &trap, .site = choice.site});
     } else {
-      ++patches.refused.at(static_cast<std::size_t>(choice.refusal));
+      left.emplace_back(&trap, choice.refusal);
     }
   }
+  for (const auto& [trap, refusal] : left) {
+    const bool roomless = refusal == SiteRefusal::no_room || refusal == SiteRefusal::jump_inside || refusal == SiteRefusal::instruction ||
+                          refusal == SiteRefusal::run_twice;
+    const std::optional<PatchSite> site = roomless ? borrow_room(elf, scan.targets, chosen, *trap) : std::nullopt;
+    if (site) {
+      patches.sites.push_back(*site);
+    } else {
+      ++patches.refused.at(static_cast<std::size_t>(refusal));
+    }
+  }
+  for (const Chosen& one : chosen) patches.sites.push_back(one.site);
   std::ranges::sort(patches.sites, {}, &PatchSite::file_offset);
   return patches;
 }

@@ -3,7 +3,8 @@
 //
 // Repeating: of the displaced instructions none but the last writes memory or a register that the sequence reads from outside, so
 // that a prefix of them may run again; the last one runs exactly once (the contract with the kernel is in that header).
-// A site without room uses dead padding nearby: the bytes between the end of one function and the start of the next.
+// A site without room uses dead padding nearby: the bytes between the end of one function and the start of the next, or what a
+// neighbouring site displaces beyond its own jump.
 #ifndef IMAGE_PATCH_SITES_H
 #define IMAGE_PATCH_SITES_H
 

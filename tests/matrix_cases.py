@@ -42,6 +42,7 @@ PROGRAMS = {
     "static_pie": ("static_nonpie.c", "gcc", ["-static-pie"]),
     "dynamic_nonpie": ("static_nonpie.c", "gcc", ["-no-pie", "-DFIXED"]),
     "many_tasks": ("many_tasks.c", "gcc", []),
+    "vectors": ("vectors.c", "gcc", []),
     "threads_static": ("threads.c", "gcc", ["-static"]),
     "mmap_nonpie": ("mmap.c", "gcc", ["-no-pie"]),
     "musl_dynamic": ("static_nonpie.c", "musl-gcc", []),

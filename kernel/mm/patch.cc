@@ -85,13 +85,19 @@ Result<> PatchSet::apply(std::uint64_t address, PageView page) const {
   const std::uint64_t reach = begin > host_abi::kMaxDisplaced ? begin - host_abi::kMaxDisplaced : 0;
   const auto first =
       std::lower_bound(all.begin(), all.end(), reach, [](const PatchSite& site, std::uint64_t at) { return site.file_offset < at; });
-  for (auto index = static_cast<std::uint64_t>(first - all.begin()); index < count_ && all[index].file_offset < end; ++index) {
+  const auto start = static_cast<std::uint64_t>(first - all.begin());
+  // All are compared before the first is written: a jump may stand in what another site displaces.
+  for (std::uint64_t index = start; index < count_ && all[index].file_offset < end; ++index) {
     if (!is_patched(index)) continue;
     const PatchSite& site = all[index];
     for (std::uint64_t i = 0; i < site.displaced; ++i) {
       const std::uint64_t at = site.file_offset + i;
       if (at >= begin && at < end && page[at - begin] != std::byte{site.bytes[i]}) return Errno::io;
     }
+  }
+  for (std::uint64_t index = start; index < count_ && all[index].file_offset < end; ++index) {
+    if (!is_patched(index)) continue;
+    const PatchSite& site = all[index];
     std::array<std::byte, kJumpSize> jump{std::byte{0xe9}};
     store_bytes(jump, 1, *displacement(stub_address(index), bias_ + jump_offset(site) + kJumpSize));
     const auto write = [&](std::uint64_t offset, std::span<const std::byte> code) {

@@ -132,6 +132,17 @@ TEST_F(Sites, PaddingIsUsedOnceAndInReach) {
   EXPECT_GT(second->pad, 0);
 }
 
+TEST_F(Sites, ANeighbourGivesTheBytesThatItDisplacesBeyondItsJump) {
+  const PatchSite* borrower = site("borrower");
+  const PatchSite* giver = site("giver");
+  ASSERT_NE(borrower, nullptr);
+  ASSERT_NE(giver, nullptr);
+  EXPECT_EQ(borrower->displaced, 2);  // the instruction before it is where a loop starts
+  EXPECT_EQ(giver->pad, 0);
+  EXPECT_GE(giver->displaced, 10);
+  EXPECT_EQ(std::int64_t{borrower->file_offset} + borrower->pad, std::int64_t{giver->file_offset} + 5);
+}
+
 TEST(PatchFiles, AProgramThatChangesTheGsBaseIsRefused) {
   const Bytes bytes = load_bytes(IMAGE_TEST_DIR "/gs.so");
   const image::Result<ElfFile> elf = ElfFile::parse(bytes);
@@ -187,7 +198,11 @@ void check_table(const Bytes& bytes, const std::vector<PatchSite>& sites) {
     for (std::uint64_t at = place; at < place + 5; ++at) ASSERT_TRUE(jump_bytes.insert(at).second);
   }
   for (const PatchSite& site : sites) {
-    for (std::uint64_t at = site.file_offset; at < std::uint64_t{site.file_offset} + site.displaced + 2; ++at) ASSERT_FALSE(jump_bytes.contains(at));
+    // What a site displaces beyond its own jump may hold another one's.
+    const std::uint64_t spare = site.pad == 0 ? site.file_offset + 5U : site.file_offset + std::uint64_t{site.displaced};
+    const std::uint64_t trap = site.file_offset + std::uint64_t{site.displaced};
+    for (std::uint64_t at = site.file_offset; at < trap + 2; ++at)
+      if (at < spare || at >= trap) ASSERT_FALSE(jump_bytes.contains(at));
   }
 }
 
