@@ -104,9 +104,7 @@ TEST(Clock, SamplesAreConsistentAndPredictTheFuture) {
   alignas(64) host_abi::ClockPage page = {};
   host::ClockSource clock;
   clock.sample();  // nothing to write to yet
-  const std::uint64_t start = host::monotonic_now();
   clock.publish_to(page);
-  EXPECT_LT(host::monotonic_now() - start, 1'000'000'000U);
   EXPECT_EQ(page.seq, 2U);
   EXPECT_NE(page.realtime_ns, 0U);
   EXPECT_GE(page.boottime_ns + 1000, page.monotonic_ns);
