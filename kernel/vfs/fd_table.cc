@@ -192,7 +192,7 @@ Result<Ref<ProcessResource>> FdTable::clone() {
   }
 }
 
-// The table is not shared yet.
+// SAFETY: the table is not shared yet, so nobody else can hold or want its lock.
 void FdTable::adopt_slots(Vec<Slot> slots, std::uint32_t first_free) NO_THREAD_SAFETY_ANALYSIS {
   slots_ = std::move(slots);
   first_free_ = first_free;
