@@ -271,7 +271,6 @@ void Scheduler::idle_loop() {
     if (spin_for_work(vcpu)) continue;
     // Announce the sleep, then look once more: whoever enqueues after this sees `sleeping` and wakes us.
     vcpu.state.store(VcpuState::sleeping, std::memory_order_seq_cst);
-    idle_sleepers_.fetch_add(1, std::memory_order_seq_cst);
     host_.announce_idle(true);
     if (!anyone_waits() && vcpu.owed_wakes.load() == 0 && !host_.poll_completions()) {
       const Instant deadline = timers().next_deadline();
@@ -280,7 +279,6 @@ void Scheduler::idle_loop() {
       sleep_deadline_.store(kNever, std::memory_order_seq_cst);
     }
     host_.announce_idle(false);
-    idle_sleepers_.fetch_sub(1, std::memory_order_seq_cst);
     vcpu.state.store(VcpuState::busy, std::memory_order_seq_cst);
     host_.poll_completions();
   }
@@ -339,9 +337,9 @@ void Scheduler::on_tick(frame::VcpuBlock& vcpu) {
     host_.refresh_clock();
     host_.poll_completions();
     timers().run(monotonic_now());
-    // Work that waits here while others sleep: wake one.
+    // Work that waits here while others sleep or were never started: wake one.
     Vcpu& local = here();
-    if (local.length.load(std::memory_order_relaxed) != 0 && idle_sleepers_.load(std::memory_order_relaxed) != 0) {
+    if (local.length.load(std::memory_order_relaxed) != 0) {
       choose_wake(local, vcpu.index);
       pay_debts();
     }

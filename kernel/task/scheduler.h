@@ -84,7 +84,6 @@ class Scheduler {
   std::uint32_t count_ = 0;
   SchedulerHost host_{};
   std::atomic<std::uint32_t> online_{0};
-  std::atomic<std::uint32_t> idle_sleepers_{0};
   std::atomic<std::uint32_t> spinners_{0};
   std::atomic<Instant> sleep_deadline_{kNever};  // of the vCPU that went to sleep last; kNever once one has woken
   std::atomic<bool> tick_on_{false};
