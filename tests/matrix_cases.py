@@ -27,6 +27,7 @@ PROGRAMS = {
     "threads": ("threads.c", "gcc", []),
     "futex": ("futex.c", "gcc", []),
     "signals": ("signals.c", "gcc", []),
+    "fork": ("fork.c", "gcc", []),
     "clock": ("clock.c", "gcc", []),
     "events": ("events.c", "gcc", []),
     "sysv": ("sysv.c", "gcc", []),

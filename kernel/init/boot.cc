@@ -25,6 +25,7 @@
 #include "kernel/host/log.h"
 #include "kernel/host/memory.h"
 #include "kernel/mm/init.h"
+#include "kernel/task/residency.h"
 #include "kernel/task/scheduler.h"
 #include "sgx/arch.h"
 
@@ -154,6 +155,7 @@ Result<> boot(std::uint64_t boot_block) {
                                              .announce_idle = &announce_idle,
                                              .idle = &idle,
                                              .refresh_clock = &host::refresh_clock});
+  Residency::init();
   const Ref<InitThread> init = TRY(make_ref<InitThread>());
   TRY(init->allocate_stack(false));
   init->start();

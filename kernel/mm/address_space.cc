@@ -28,7 +28,8 @@ bool can_merge(const Area& low, const Area& high) {
   if (!(low.image == high.image) || low.zero_filled != high.zero_filled) return false;
   if (low.dont_fork != high.dont_fork || low.wipe_on_fork != high.wipe_on_fork || !(low.label == high.label)) return false;
   if (low.kind == AreaKind::anonymous) return true;
-  return low.file == high.file && low.patches == high.patches && low.was_writable == high.was_writable && low.offset + low.size() == high.offset;
+  return low.file == high.file && low.patches == high.patches && low.was_writable == high.was_writable && low.mapping == high.mapping &&
+         low.offset + low.size() == high.offset;
 }
 
 }  // namespace
@@ -63,6 +64,7 @@ Result<Own<Area>> clone_area(const Area& area) {
   copy->dont_fork = area.dont_fork;
   copy->wipe_on_fork = area.wipe_on_fork;
   copy->offset = area.offset;
+  copy->mapping = area.mapping;
   copy->file = area.file;
   copy->window = area.window;
   copy->special = area.special;
@@ -82,13 +84,47 @@ DeadAreas::~DeadAreas() {
   }
 }
 
-Result<Ref<AddressSpace>> AddressSpace::create() { return make_ref<AddressSpace>(); }
+std::uint64_t next_mapping() {
+  static constinit std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+Result<Ref<AddressSpace>> AddressSpace::create() {
+  const Ref<AddressSpace> made = TRY(make_ref<AddressSpace>());
+  mm::register_space(*made);
+  return made;
+}
 
 AddressSpace::AddressSpace() : id_(next_id()) {}
 
 AddressSpace::~AddressSpace() {
-  DeadAreas dead;
-  const LockGuard guard(lock_);
+  tear_down();
+  mm::forget_space(*this);
+}
+
+void AddressSpace::drop_user() {
+  if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) tear_down();
+}
+
+void AddressSpace::tear_down() {
+  freeing_.store(true, std::memory_order_release);
+  // Nobody takes its place while the areas go.
+  running.fetch_add(1, std::memory_order_seq_cst);
+  if (may_contend_.load(std::memory_order_seq_cst)) {
+    const LockGuard wait_for_exchange(overlap_lock);
+  }
+  {
+    DeadAreas dead;
+    const LockGuard guard(lock_);
+    free_all_locked(dead);
+  }
+  mm::leave_group(*this);
+  running.fetch_sub(1, std::memory_order_seq_cst);
+  freeing_.store(false, std::memory_order_release);
+}
+
+void AddressSpace::free_all_locked(DeadAreas& dead) {
+  ending_ = true;
   free_with_reserve_locked();
   // Splitting is not needed for the whole range, so that nothing of this can fail.
   while (Area* area = areas_.first()) {

@@ -22,7 +22,9 @@
 #include "kernel/frame/user.h"
 #include "kernel/mm/area.h"
 #include "kernel/mm/backing.h"
+#include "kernel/mm/overlap.h"
 #include "kernel/mm/page_buffer.h"
+#include "kernel/mm/page_version.h"
 #include "kernel/mm/shared.h"
 #include "kernel/sync/lock.h"
 
@@ -78,7 +80,11 @@ struct FutexKey {
   std::uint64_t hash() const;
 };
 
-class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
+class AddressSpace final : public RefCounted<AddressSpace>,
+                           public UserSpace,
+                           public ListNode<RegistryTag>,
+                           public ListNode<MemberTag>,
+                           public ListNode<ResidentTag> {
  public:
   static Result<Ref<AddressSpace>> create();
   AddressSpace();
@@ -87,6 +93,33 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
 
   // A number that no other address space ever has.
   std::uint64_t id() const { return id_; }
+
+  // Tasks that use this memory. When the last one goes everything is unmapped; other references may live on.
+  void add_user() { users_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_user();
+  std::uint32_t users() const { return users_.load(std::memory_order_relaxed); }
+
+  // --- overlap groups (mm/overlap.h) ---
+  // Makes the fresh, empty `child` a copy of this one, as fork(2) has it. The caller runs in this space. With `child_first`, which is
+  // right only if no other thread has this space, the child's pages are the ones in place afterwards: the caller must not touch its
+  // memory before it is in place again. ENOMEM: the child is to be dropped, and this space is as before.
+  Result<> fork_into(AddressSpace& child, bool child_first) EXCLUDES(lock_, overlap_lock);
+  // Threads that run on it right now, counted by the scheduler (and foreign accesses, which must not see it replaced).
+  std::atomic<std::uint32_t> running{0};
+  std::atomic<std::uint32_t> queued{0};  // and those in run queues
+  // null = no other space has its addresses. Changed under residency_lock and overlap_lock; holds a reference.
+  std::atomic<OverlapGroup*> group{nullptr};
+  // Its pages are those in place. Changed under residency_lock and overlap_lock.
+  std::atomic<bool> in_place{true};
+  // The first piece of [begin, end) whose addresses it has; [end, end) if there is none.
+  struct Extent {
+    std::uint64_t begin, end;
+  };
+  Extent held_extent(std::uint64_t begin, std::uint64_t end) const EXCLUDES(areas_lock_);
+  bool holds(std::uint64_t begin, std::uint64_t end) const { return held_extent(begin, end).begin < end; }
+  bool is_freeing() const { return freeing_.load(std::memory_order_acquire); }
+  // Some of its memory was lost for want of memory to keep it in: its tasks must die.
+  std::atomic<bool> is_damaged{false};
 
   // --- what user copies and page faults ask (frame/user.h) ---
   Result<> check(std::uint64_t address, std::uint64_t size, Access access) override;
@@ -144,6 +177,35 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   MemoryUsage usage() EXCLUDES(lock_);
 
  private:
+  friend class Exchange;
+  friend void mm::join_group(OverlapGroup& group, AddressSpace& space, bool in_place);
+
+  // address_space.cc
+  void tear_down() EXCLUDES(lock_, overlap_lock);
+  void free_all_locked(DeadAreas& dead) REQUIRES(lock_);
+
+  // fork.cc
+  Result<> copy_areas_locked(AddressSpace& child) REQUIRES(lock_, overlap_lock);
+  Result<> copy_pages_locked(AddressSpace& child, const Area& area, bool child_first) REQUIRES(lock_, overlap_lock);
+  Result<> copy_page_locked(AddressSpace& child, const Area& area, std::uint64_t page, bool child_first) REQUIRES(lock_, overlap_lock);
+  void undo_fork_locked() REQUIRES(lock_, overlap_lock);
+  RefPtr<PatchSet> find_patches(const PatchSet& like) const;
+
+  // share.cc: what is different where addresses are contended. Without that they do what mm/user_memory.h and mm/pages.h do.
+  bool owns_all(std::uint64_t begin, std::uint64_t end) const EXCLUDES(areas_lock_);
+  Result<> share_addresses(std::uint64_t begin, std::uint64_t size) EXCLUDES(lock_, overlap_lock);
+  Result<> claim_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(overlap_lock);
+  Result<> claim_contended(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_, overlap_lock);
+  void give_locked(std::uint64_t begin, std::uint64_t end, const Area* area, bool cacheable) REQUIRES(lock_) EXCLUDES(overlap_lock);
+  bool give_contended(std::uint64_t begin, std::uint64_t end, const Area* area, std::uint64_t& stop) REQUIRES(lock_, overlap_lock);
+  void depart(ContendedRange& range, const Area* area) REQUIRES(lock_, overlap_lock);
+  Result<> drop_pages_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(overlap_lock);
+  Result<> forget_versions(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_, overlap_lock);
+  Result<> set_permissions_locked(std::uint64_t begin, std::uint64_t end, std::uint32_t permissions) REQUIRES(lock_) EXCLUDES(overlap_lock);
+  Result<> allow_present_locked(const Area& area, std::uint64_t page, Access access) REQUIRES(lock_) EXCLUDES(overlap_lock);
+  bool has_versions(std::uint64_t begin, std::uint64_t end) EXCLUDES(overlap_lock);
+  bool own_alone(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(overlap_lock);
+
   // address_space.cc
   Area* area_at(std::uint64_t address) const;     // the area that contains the address, hidden ones too
   Area* area_from(std::uint64_t address) const;   // the first area that ends above the address
@@ -202,8 +264,22 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   Result<std::uint64_t> move_area_locked(std::uint64_t begin, std::uint64_t old_size, std::uint64_t new_size, std::uint32_t flags,
                                          std::uint64_t fixed_address, DeadAreas& dead) REQUIRES(lock_);
   Result<> move_pages_locked(const Area& from, std::uint64_t to, std::uint64_t size) REQUIRES(lock_);
-  template <class Copy>
-  Result<std::size_t> remote(std::uint64_t address, std::size_t size, Access access, bool force, Copy&& copy) EXCLUDES(lock_);
+  // remote.cc
+  struct RemoteCopy {  // from or to kernel memory, whichever is not empty
+    std::span<std::byte> into;
+    std::span<const std::byte> from;
+    std::size_t done;
+    void run(std::span<std::byte> there);
+    void run_const(std::span<const std::byte> there);
+  };
+  static bool may_touch(const Area* area, Access access, bool force);
+  Result<bool> touch_in_place(std::uint64_t at, std::size_t size, Access access, bool force, std::uint32_t& prot, RemoteCopy& copy)
+      EXCLUDES(lock_, overlap_lock);
+  Result<> touch_set_aside(std::uint64_t at, std::size_t size, Access access, bool force, ConstPageView fresh, RemoteCopy& copy)
+      EXCLUDES(lock_, overlap_lock);
+  Result<> read_fresh(std::uint64_t page, PageView buffer) EXCLUDES(lock_);
+  Result<> touch(std::uint64_t at, std::size_t size, Access access, bool force, RemoteCopy& copy) EXCLUDES(lock_, overlap_lock);
+  Result<std::size_t> remote(std::uint64_t address, std::size_t size, Access access, bool force, RemoteCopy& copy) EXCLUDES(lock_, overlap_lock);
 
   const std::uint64_t id_;
   Mutex<LockRank::address_space> lock_;
@@ -218,6 +294,13 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   std::atomic<std::uint64_t> sequence_{0};
   std::array<CachedArea, kCachedAreas> cache_;
 
+  std::atomic<std::uint32_t> users_{0};
+  // It has, or had, contended ranges. Never set while it is in the middle of a change of a range that becomes contended.
+  std::atomic<bool> may_contend_{false};
+  bool ending_ GUARDED_BY(lock_) = false;  // everything is unmapped for good
+  std::atomic<bool> freeing_{false};       // that is under way
+  VersionMap versions_ GUARDED_BY(overlap_lock);
+
   std::atomic<std::uint64_t> break_{0};
   std::uint64_t break_begin_ GUARDED_BY(lock_) = 0;
   MemoryLimits limits_ GUARDED_BY(lock_);
@@ -225,6 +308,12 @@ class AddressSpace final : public RefCounted<AddressSpace>, public UserSpace {
   std::uint64_t virtual_size_ GUARDED_BY(lock_) = 0;  // bytes in visible areas
   std::uint64_t peak_resident_ GUARDED_BY(lock_) = 0;
 };
+
+namespace mm {
+// The list of all address spaces.
+void register_space(AddressSpace& space) EXCLUDES(overlap_lock);
+void forget_space(AddressSpace& space) EXCLUDES(overlap_lock);
+}  // namespace mm
 
 }  // namespace kernel
 #endif  // KERNEL_MM_ADDRESS_SPACE_H

@@ -95,6 +95,7 @@ struct Area : TreeNode<Area> {
   std::uint8_t refaults = 0;       // faults after pages were discarded (MADV_DONTNEED): they will be wanted again
   bool was_discarded = false;
   std::uint64_t offset = 0;        // of `begin` in the file or window
+  std::uint64_t mapping = 0;       // of file and stub areas: equal numbers mean equal unwritten pages; 0 = equal to nothing
   std::uint64_t fault_next = 0;    // where a sequential access faults next
   RefPtr<FileBacking> file;        // file and shared
   RefPtr<SharedWindow> window;     // shared
@@ -107,6 +108,10 @@ struct Area : TreeNode<Area> {
   std::uint64_t size() const { return end - begin; }
   std::uint64_t offset_of(std::uint64_t address) const { return offset + (address - begin); }
   bool hidden() const { return kind == AreaKind::stub || kind == AreaKind::reserve; }
+  // The addresses of other areas belong to the object they show, not to the process.
+  bool owns_addresses() const { return kind != AreaKind::shared && kind != AreaKind::special; }
+  // Its pages can be made again at any time: nothing is lost if they go.
+  bool is_clean() const { return kind == AreaKind::stub || (kind == AreaKind::file && !was_writable); }
 };
 
 struct AreaTraits {
@@ -114,6 +119,9 @@ struct AreaTraits {
   static void update(Area&, const Area*, const Area*) {}
 };
 using AreaTree = Tree<Area, AreaTraits>;
+
+// A number for Area::mapping that was never used.
+std::uint64_t next_mapping();
 
 // A copy of everything but the place in the tree, for splitting. ENOMEM.
 Result<Own<Area>> clone_area(const Area& area);

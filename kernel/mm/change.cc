@@ -34,7 +34,7 @@ Result<> AddressSpace::protect_area_locked(Area& area, std::uint32_t prot) {
   if (becomes_code && !area.patches && !area.was_writable && area.file->is_immutable()) {
     // Pages that were read as data are read again, now with their sites patched. Without stubs the sites trap.
     if (!add_stubs_locked(area).ok()) KASSERT(!area.patches);
-    if (area.patches) TRY(mm::page_map().release(area.begin, area.end));
+    if (area.patches) TRY(drop_pages_locked(area.begin, area.end));
   }
   begin_change();
   area.prot = prot;
@@ -46,7 +46,7 @@ Result<> AddressSpace::protect_area_locked(Area& area, std::uint32_t prot) {
     for (const Area* other = areas_.first(); other != nullptr; other = AreaTree::next(*other)) own += other->window == area.window ? 1 : 0;
     return own == area.window->areas.load(std::memory_order_relaxed) ? area.window->restrict_to(area.begin, area.end, prot) : Result<>();
   }
-  return mm::page_map().set_permissions(area.begin, area.end, permissions);
+  return set_permissions_locked(area.begin, area.end, permissions);
 }
 
 Result<> AddressSpace::protect(std::uint64_t address, std::uint64_t size, std::uint32_t prot, std::uint32_t grow_flags) {
@@ -89,14 +89,14 @@ Result<> AddressSpace::discard_locked(Area& area, std::uint64_t begin, std::uint
   const std::uint64_t count = pages.count(begin, end);
   if (count == 0) return {};
   if (area.kind == AreaKind::anonymous && (area.prot & kProtWrite) != 0 && pages.has_edmm() && area.refaults >= kWantedAgain && count <= kZeroInPlace &&
-      pages.kept() + count <= kKeptLimit) {
+      pages.kept() + count <= kKeptLimit && !has_versions(begin, end)) {
     pages.zero(begin, end);
     for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true))
       if (pages.state(page).present()) pages.mark(page, mm::PageState::kKept, true);
     return {};
   }
   area.was_discarded = true;
-  return pages.release(begin, end);
+  return drop_pages_locked(begin, end);
 }
 
 Result<> AddressSpace::advise_area_locked(Area& area, std::uint64_t begin, std::uint64_t end, std::uint32_t advice) {

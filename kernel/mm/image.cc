@@ -35,6 +35,7 @@ Result<bool> AddressSpace::map_cached_image(const MapRequest& request, std::uint
 void AddressSpace::adopt_image_locked(MappedImage& image, const MapRequest& request) {
   while (Area* part = image.take_part()) {
     part->next_dead = nullptr;
+    part->mapping = next_mapping();
     if (part->kind != AreaKind::stub) {
       part->zero_filled = part->zero_filled || part->kind == AreaKind::anonymous;
       if (part->kind != AreaKind::file) part->offset = part->begin - image.bias();
@@ -89,7 +90,7 @@ Result<bool> AddressSpace::retain_locked(const MapRequest& request, std::uint64_
     area->zero_filled = false;
   }
   end_change();
-  TRY(mm::page_map().set_permissions(begin, end, mm::permissions_for(request.prot)));
+  TRY(set_permissions_locked(begin, end, mm::permissions_for(request.prot)));
   return true;
 }
 
@@ -104,6 +105,9 @@ bool AddressSpace::keep_image_locked(Area& first) {
     if (area == nullptr || area->begin != at || !(area->image == first.image) || (area->patches && area->was_writable)) return false;
     at = area->end;
   }
+  if (!own_alone(image->begin(), image->end())) return false;
+  for (const Area* area = &first; area != nullptr && area->begin < image->end(); area = AreaTree::next(*area))
+    if (area->patches && !own_alone(area->patches->stubs(), area->patches->stubs() + area->patches->stub_bytes())) return false;
   Area* next = &first;
   for (at = image->begin(); at < image->end();) {
     Area& area = *next;

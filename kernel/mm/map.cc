@@ -21,9 +21,6 @@ constexpr std::uint64_t kStackGuard = std::uint64_t{64} << 10;  // below the low
 constexpr std::uint64_t kCacheFrom = std::uint64_t{32} << 10, kCachePartFrom = std::uint64_t{128} << 10;
 constexpr std::uint32_t kReadWriteProt = kProtRead | kProtWrite;
 
-// The addresses of these areas belong to the object they show, not to the process.
-bool owns_addresses(const Area& area) { return area.kind != AreaKind::shared && area.kind != AreaKind::special; }
-
 bool is_plain_memory(const MapRequest& request) {
   return !request.file && !request.shared && !request.grows_down && request.prot == kReadWriteProt;
 }
@@ -36,7 +33,7 @@ bool is_plain_memory(const MapRequest& request) {
 Result<> AddressSpace::claim_fixed_locked(std::uint64_t begin, std::uint64_t end, DeadAreas& dead) {
   if (!mm::in_window(begin, end - begin)) return Errno::nomem;
   for (const Area* area = area_from(begin); area != nullptr && area->begin < end; area = AreaTree::next(*area))
-    if (!owns_addresses(*area) || area->kind == AreaKind::stub) return Errno::nomem;
+    if (!area->owns_addresses() || area->kind == AreaKind::stub) return Errno::nomem;
   TRY(split_at_edges_locked(begin, end));
   // The gaps between our areas; if one cannot be had, those already claimed are given back.
   std::uint64_t at = begin;
@@ -44,11 +41,11 @@ Result<> AddressSpace::claim_fixed_locked(std::uint64_t begin, std::uint64_t end
     const bool ends = area == nullptr || area->begin >= end;
     const std::uint64_t gap_end = ends ? end : area->begin;
     if (gap_end > at) {
-      if (const auto claimed = mm::claim_range(at, gap_end - at, id_); !claimed.ok()) {
+      if (const auto claimed = claim_locked(at, gap_end); !claimed.ok()) {
         std::uint64_t undo = begin;
         for (const Area* old = area_from(begin); undo < at; old = AreaTree::next(*old)) {
           const std::uint64_t undo_end = old == nullptr ? at : std::min(old->begin, at);
-          if (undo_end > undo) mm::give_range(undo, undo_end - undo, id_, false);
+          if (undo_end > undo) give_locked(undo, undo_end, nullptr, false);
           if (old == nullptr) break;
           undo = old->end;
         }
@@ -134,6 +131,7 @@ Result<std::uint64_t> AddressSpace::map(const MapRequest& asked) {
   }
   // The table of sites is fetched at its first use, which may sleep: not under our lock.
   if (request.file && (request.prot & kProtExec) != 0) static_cast<void>(request.file->patch_sites());
+  if (request.placement != Placement::anywhere && !window) TRY(share_addresses(request.address, size));
   std::uint64_t begin = 0;
   const bool cached = TRY(map_cached_image(request, size, begin));
   if (cached) return begin;
@@ -187,6 +185,7 @@ Result<std::uint64_t> AddressSpace::map_locked(const MapRequest& request, std::u
   area->window = window;
   area->label = request.label;
   area->was_writable = (request.prot & kProtWrite) != 0;
+  if (area->kind == AreaKind::file) area->mapping = next_mapping();
   if (window) window->areas.fetch_add(1, std::memory_order_relaxed);
   if (request.image && area->kind == AreaKind::file && request.file->is_immutable() && !area->image && mm::page_map().has_edmm()) {
     // Without memory for it the image is not kept later; nothing else.
@@ -212,11 +211,13 @@ Result<> AddressSpace::add_stubs_locked(Area& area) {
   stubs->begin = TRY(mm::take_range_near(size, area.begin, area.end, kStubDistance));
   stubs->end = stubs->begin + size;
   stubs->kind = AreaKind::stub;
+  stubs->mapping = next_mapping();
   stubs->prot = kProtRead | kProtExec;
   stubs->patches = patches;
   patches->set_stubs(stubs->begin);
   patches->areas = 1;
   area.patches = patches;
+  area.mapping = next_mapping();
   Area& added = *stubs.leak();
   insert_locked(added);
   if (mm::page_map().has_edmm()) return {};
@@ -225,7 +226,7 @@ Result<> AddressSpace::add_stubs_locked(Area& area) {
     if (const auto populated = populate_stub_locked(added, page); !populated.ok()) {
       area.patches = nullptr;
       take_out_locked(added);
-      mm::give_range(added.begin, size, id_, false);
+      give_locked(added.begin, added.end, nullptr, false);
       const Own<Area> gone = Own<Area>::adopt(&added, {.size = sizeof(Area), .align = alignof(Area)});
       return populated.error();
     }
@@ -239,7 +240,7 @@ void AddressSpace::drop_stubs_locked(PatchSet& patches, DeadAreas& dead) {
   Area* stubs = area_at(patches.stubs());
   KASSERT(stubs != nullptr && stubs->kind == AreaKind::stub);
   take_out_locked(*stubs);
-  mm::give_range(stubs->begin, stubs->size(), id_, false);
+  give_locked(stubs->begin, stubs->end, stubs, false);
   dead.add(*stubs);
 }
 
@@ -247,15 +248,13 @@ void AddressSpace::release_area_locked(Area& area, Addresses then, DeadAreas& de
   take_out_locked(area);
   if (area.kind == AreaKind::shared) area.window->drop_area();
   if (area.kind == AreaKind::file && area.patches && --area.patches->areas == 0) drop_stubs_locked(*area.patches, dead);
-  if (owns_addresses(area)) {
+  if (area.owns_addresses()) {
     // With the range kept, the pages go all the same: what is mapped next starts afresh. If the host refuses to take a page back,
     // zeros are what is left of it.
     if (then != Addresses::kept)
-      mm::give_range(area.begin, area.size(), id_, then == Addresses::cached);
-    else if (!mm::page_map().release(area.begin, area.end).ok())
-      for (std::uint64_t page = area.begin; page < area.end; page += kPageSize)
-        if (const auto state = mm::page_map().state(page); state.present() && mm::page_map().add_permissions(page, frame::kPageRead | frame::kPageWrite).ok())
-          mm::page_map().zero(page, page + kPageSize);
+      give_locked(area.begin, area.end, &area, then == Addresses::cached);
+    else if (!drop_pages_locked(area.begin, area.end).ok())
+      mm::vacate(area.begin, area.end);
   }
   dead.add(area);
 }

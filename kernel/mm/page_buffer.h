@@ -29,6 +29,7 @@ class PageBuffer {
   }
   ~PageBuffer() { frame::free_pages(bytes_); }
 
+  bool empty() const { return bytes_.empty(); }
   PageView page(std::uint64_t index) const { return bytes_.subspan(static_cast<std::size_t>(index) * kPageSize).first<kPageSize>(); }
 
  private:

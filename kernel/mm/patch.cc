@@ -57,6 +57,11 @@ PatchSet::PatchSet(Ref<FileBacking> file, std::uint64_t address, std::uint64_t o
   count_ = static_cast<std::size_t>(last - first);
 }
 
+PatchSet::PatchSet(Ref<FileBacking> file, const PatchSet& other)
+    : file_(file), first_(other.first_), count_(other.count_), bias_(other.bias_), stubs_(other.stubs_) {}
+
+Result<Ref<PatchSet>> PatchSet::clone() const { return make_ref<PatchSet>(file_, *this); }
+
 std::uint64_t PatchSet::stub_bytes() const { return (count_ + kStubsPerPage - 1) / kStubsPerPage * kPageSize; }
 
 std::uint64_t PatchSet::site_address(const PatchSite& site) const { return bias_ + site.file_offset; }

@@ -25,6 +25,10 @@ class PatchSet final : public RefCounted<PatchSet> {
   // The sites among `file.patch_sites()` that lie wholly (with their trapping instruction) in [offset, offset + size) of the file, mapped
   // at `address`. `stubs` is where stub_bytes() of addresses will be set aside; 0 = not known yet.
   PatchSet(Ref<FileBacking> file, std::uint64_t address, std::uint64_t offset, std::uint64_t size);
+  PatchSet(Ref<FileBacking> file, const PatchSet& other);  // clone() only
+
+  // The same sites and stubs, for another address space.
+  Result<Ref<PatchSet>> clone() const;
 
   std::uint64_t site_count() const { return count_; }
   std::uint64_t stub_bytes() const;  // whole pages

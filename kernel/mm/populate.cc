@@ -64,7 +64,7 @@ Result<> AddressSpace::populate_locked(std::uint64_t page, Access access, bool& 
     window = area->window;
     return {};
   }
-  if (pages.state(page).present()) return pages.add_permissions(page, mm::permissions_for(area->prot));
+  if (pages.state(page).present()) return allow_present_locked(*area, page, access);
   switch (area->kind) {
     case AreaKind::anonymous:
       return populate_anonymous_locked(*area, page);

@@ -75,9 +75,10 @@ Result<std::uint64_t> AddressSpace::move_area_locked(std::uint64_t begin, std::u
     to = TRY(mm::take_range(new_size, kPageSize, id_, false)).begin;
   const std::uint64_t copied = std::min(old_size, new_size);
   if (const auto copy = move_pages_locked(*area, to, copied); !copy.ok()) {
-    mm::give_range(to, new_size, id_, false);
+    give_locked(to, to + new_size, nullptr, false);
     return copy.error();
   }
+  if (moved->mapping != 0) moved->mapping = next_mapping();
   moved->begin = to;
   moved->end = to + new_size;
   moved->patches = nullptr;
@@ -87,7 +88,7 @@ Result<std::uint64_t> AddressSpace::move_area_locked(std::uint64_t begin, std::u
   insert_locked(added);
   if (added.kind == AreaKind::file && (added.prot & kProtExec) != 0 && !add_stubs_locked(added).ok()) KASSERT(!added.patches);
   if (keep_old)
-    TRY(mm::page_map().release(begin, begin + old_size));
+    TRY(drop_pages_locked(begin, begin + old_size));
   else
     TRY(unmap_locked(begin, begin + old_size, Addresses::freed, dead));
   merge_locked(to, to + new_size);
@@ -110,6 +111,7 @@ Result<std::uint64_t> AddressSpace::remap(std::uint64_t address, std::uint64_t o
   if (old_bytes == 0) return Errno::inval;  // a second address for shared pages does not exist here
   if ((flags & kMremapFixed) != 0 && fixed_address < begin + old_bytes && begin < fixed_address + new_bytes) return Errno::inval;
   std::uint64_t result = begin;
+  if ((flags & kMremapFixed) != 0) TRY(share_addresses(fixed_address, new_bytes));
   {
     DeadAreas dead;
     const LockGuard guard(lock_);
@@ -120,9 +122,9 @@ Result<std::uint64_t> AddressSpace::remap(std::uint64_t address, std::uint64_t o
       return begin;
     }
     if (begin + old_bytes > area->end) return Errno::fault;
-    const bool in_place = (flags & (kMremapFixed | kMremapDontUnmap)) == 0;
-    if (in_place) TRY(check_limits_locked(new_bytes - old_bytes, area->prot, area->kind != AreaKind::shared, area->locked));
-    const bool grown = in_place && area->end == begin + old_bytes && grow_area_locked(*area, new_bytes - old_bytes).ok();
+    const bool stays = (flags & (kMremapFixed | kMremapDontUnmap)) == 0;
+    if (stays) TRY(check_limits_locked(new_bytes - old_bytes, area->prot, area->kind != AreaKind::shared, area->locked));
+    const bool grown = stays && area->end == begin + old_bytes && grow_area_locked(*area, new_bytes - old_bytes).ok();
     if (!grown) {
       if ((flags & kMremapMayMove) == 0) return Errno::nomem;
       result = TRY(move_area_locked(begin, old_bytes, new_bytes, flags, fixed_address, dead));
@@ -130,55 +132,6 @@ Result<std::uint64_t> AddressSpace::remap(std::uint64_t address, std::uint64_t o
   }
   TRY(fill(result, result + new_bytes, false));
   return result;
-}
-
-// --- memory of another process ---
-
-template <class Copy>
-Result<std::size_t> AddressSpace::remote(std::uint64_t address, std::size_t size, Access access, bool force, Copy&& copy) {
-  mm::PageMap& pages = mm::page_map();
-  const std::uint32_t needed = frame::kPageRead | (access == Access::write ? frame::kPageWrite : 0);
-  std::size_t done = 0;
-  while (done < size) {
-    const std::uint64_t at = address + done;
-    const std::uint64_t page = round_down(at, kPageSize);
-    const std::size_t piece = std::min<std::size_t>(size - done, static_cast<std::size_t>(page + kPageSize - at));
-    std::uint32_t prot = 0;
-    {
-      const LockGuard guard(lock_);
-      const Area* area = area_at(at);
-      if (area == nullptr || area->hidden() || (!force && !mm::permits(area->prot, access))) break;
-      if (force && access == Access::write && (area->kind == AreaKind::special || area->kind == AreaKind::shared) &&
-          !mm::permits(area->prot, access))
-        break;
-      prot = area->prot;
-      const mm::PageState state = pages.state(page);
-      // A window's page becomes writable through its window only, which notes that it changes.
-      const bool through_window = area->kind == AreaKind::shared && (needed & ~state.permissions()) != 0;
-      if (state.present() && !through_window) {
-        const std::uint32_t before = state.permissions();
-        if (!pages.add_permissions(page, needed).ok()) break;
-        copy(done, frame::page_bytes(at, piece));
-        if (force && (needed & ~before) != 0 && !mm::permits(area->prot, access)) TRY(pages.set_permissions(page, page + kPageSize, before));
-        done += piece;
-        continue;
-      }
-    }
-    // A page that nobody has touched: as its own process would get it. Where even reading is forbidden there is nothing to see.
-    if (prot == 0 || !populate(page, mm::permits(prot, access) ? access : Access::read).ok()) break;
-  }
-  if (done == 0 && size != 0) return Errno::fault;
-  return done;
-}
-
-Result<std::size_t> AddressSpace::read_remote(std::uint64_t address, std::span<std::byte> into, bool force) {
-  return remote(address, into.size(), Access::read, force,
-                [&](std::size_t done, std::span<std::byte> bytes) { copy_bytes(into.subspan(done, bytes.size()), bytes); });
-}
-
-Result<std::size_t> AddressSpace::write_remote(std::uint64_t address, std::span<const std::byte> from, bool force) {
-  return remote(address, from.size(), Access::write, force,
-                [&](std::size_t done, std::span<std::byte> bytes) { copy_bytes(bytes, from.subspan(done, bytes.size())); });
 }
 
 }  // namespace kernel

@@ -286,6 +286,12 @@ void give_range(std::uint64_t begin, std::uint64_t size, std::uint64_t owner, bo
   }
 }
 
+bool is_free(std::uint64_t begin, std::uint64_t size) {
+  Memory& self = memory();
+  const LockGuard guard(self.lock);
+  return self.ranges.is_free(begin, size);
+}
+
 bool reclaim_cached_pages(std::uint64_t pages) {
   const std::uint64_t before = page_map().committed();
   bool any = false;

@@ -30,6 +30,8 @@ void give_range(std::uint64_t begin, std::uint64_t size, std::uint64_t owner, bo
 // Gives cached pages back to the host until `pages` fewer are committed. False if there was nothing to give.
 bool reclaim_cached_pages(std::uint64_t pages);
 std::uint64_t cached_pages();
+// Nobody has any of these addresses, the cache neither.
+bool is_free(std::uint64_t begin, std::uint64_t size);
 // Whether a page lies in the user window.
 bool in_window(std::uint64_t begin, std::uint64_t size);
 // Addresses that nobody has, of the whole window.

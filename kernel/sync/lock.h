@@ -45,6 +45,7 @@ enum class LockRank : std::uint8_t {
   epoll_ready,    // ready list of an epoll instance: taken by wakers inside wait_queue
   deferred_wake,
   run_queue,
+  residency,      // who of an overlap group may run
   host_call,      // bounce arena, ring indices
   heap_slab,
   heap_pages,

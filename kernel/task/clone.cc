@@ -13,6 +13,7 @@
 #include "kernel/task/exit.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/posix_timers.h"
+#include "kernel/task/residency.h"
 #include "kernel/task/sysv_sem.h"
 
 namespace kernel {
@@ -46,10 +47,6 @@ Result<> check_flags(const Task& parent, const CloneRequest& request) {
   if (has(abi::kCloneSigHand) && !has(abi::kCloneVm)) return Errno::inval;
   if (has(abi::kCloneSigHand | abi::kCloneClearSigHand)) return Errno::inval;
   if (has(abi::kCloneParent) && parent.process().parent_pid() == Pid{}) return Errno::inval;
-  if (!has(abi::kCloneVm)) {
-    LOG(warn) << "fork without CLONE_VM is not available yet";
-    return Errno::nosys;
-  }
   const Credentials& who = parent.credentials();
   const std::uint64_t limit = parent.process().rlimit_current(abi::Rlimit::nproc);
   if (task_count() >= limit && !(who.ruid == 0 || who.has(Capability::sys_resource) || who.has(Capability::sys_admin)))
@@ -57,7 +54,7 @@ Result<> check_flags(const Task& parent, const CloneRequest& request) {
   return {};
 }
 
-Result<Ref<Process>> make_process(Task& parent, const CloneRequest& request, Pid pid) {
+Result<Ref<Process>> make_process(Task& parent, const CloneRequest& request, Pid pid, Ref<AddressSpace> mm) {
   Process& old = parent.process();
   const Ref<SignalHandlers> old_handlers = old.handlers();
   Ref<SignalHandlers> handlers = old_handlers;
@@ -65,7 +62,7 @@ Result<Ref<Process>> make_process(Task& parent, const CloneRequest& request, Pid
     handlers = TRY(old_handlers->copy(true));
   else if ((request.flags & abi::kCloneSigHand) == 0)
     handlers = TRY(old_handlers->copy(false));
-  Ref<Process> fresh = TRY(make_ref<Process>(pid, handlers, parent.mm_ref()));
+  Ref<Process> fresh = TRY(make_ref<Process>(pid, handlers, mm));
   ProcessAccess::set_timers(*fresh, TRY(make_own<PosixTimers>(*fresh)));
   ProcessAccess::copy_limits(old, *fresh);
   fresh->set_layout(old.layout());
@@ -163,14 +160,38 @@ void publish_process(Process& process, RefPtr<Process> parent, int exit_signal) 
 
 }  // namespace
 
+namespace {
+
+// The rest of clone_task(): the child is complete but for its copy of the memory, if it gets one, and nobody knows it yet.
+Result<> launch(Task& parent, Process& process, Task& child, const CloneRequest& request) {
+  const bool forks = (request.flags & abi::kCloneVm) == 0;
+  if ((request.flags & abi::kCloneSysVSem) != 0) TRY(sem_make_undo(parent));
+  // If nobody else runs on this memory the child goes first: most children replace or end it soon, and what they have not touched by
+  // then need not be copied back.
+  if (forks) TRY(parent.mm().fork_into(child.mm(), parent.mm().users() == 1));
+  TRY(publish_thread(process, child));
+  if ((request.flags & abi::kCloneSysVSem) != 0) sem_share_undo(parent, child);
+  if ((request.flags & abi::kCloneThread) == 0) {
+    const RefPtr<Process> relative = (request.flags & abi::kCloneParent) != 0 ? parent.process().parent() : RefPtr<Process>(&parent.process());
+    publish_process(process, relative, request.exit_signal);
+  }
+  note_task_started();
+  child.start();
+  return {};
+}
+
+}  // namespace
+
 Result<Pid> clone_task(Task& parent, const frame::TrapFrame& frame, const CloneRequest& request) {
   TRY(check_flags(parent, request));
   const bool thread = (request.flags & abi::kCloneThread) != 0;
+  const bool forks = (request.flags & abi::kCloneVm) == 0;
   IdReservation reservation(TRY(id_table().allocate()));
   const Pid tid = reservation.id();
+  const Ref<AddressSpace> mm = forks ? TRY(AddressSpace::create()) : parent.mm_ref();
   Ref<Process> process(parent.process());
-  if (!thread) process = TRY(make_process(parent, request, tid));
-  Ref<Task> child = TRY(make_ref<Task>(process, tid, parent.mm_ref(), parent.credentials_ref()));
+  if (!thread) process = TRY(make_process(parent, request, tid, mm));
+  Ref<Task> child = TRY(make_ref<Task>(process, tid, mm, parent.credentials_ref()));
   TRY(copy_state(parent, *child, frame, request));
   TRY(copy_resources(parent, *child, request.flags));
   RefPtr<Completion> vfork_done;
@@ -179,22 +200,19 @@ Result<Pid> clone_task(Task& parent, const frame::TrapFrame& frame, const CloneR
     TaskAccess::vfork_done(*child) = vfork_done;
   }
   // As Linux: a bad address for the ids does not undo the clone.
-  if ((request.flags & abi::kCloneParentSetTid) != 0) (void)request.parent_tid.store(static_cast<std::int32_t>(tid));
-  if ((request.flags & abi::kCloneChildSetTid) != 0) (void)request.child_tid.store(static_cast<std::int32_t>(tid));
-  if ((request.flags & abi::kCloneSysVSem) != 0) TRY(sem_make_undo(parent));
-  TRY(publish_thread(*process, *child));
-  reservation.keep();
-  if ((request.flags & abi::kCloneSysVSem) != 0) sem_share_undo(parent, *child);
-  if (!thread) {
-    const RefPtr<Process> relative = (request.flags & abi::kCloneParent) != 0 ? parent.process().parent() : RefPtr<Process>(&parent.process());
-    publish_process(*process, relative, request.exit_signal);
-  }
-  note_task_started();
-  child->start();
-  if (vfork_done) {
+  if ((request.flags & abi::kCloneChildSetTid) != 0 && !forks) (void)request.child_tid.store(static_cast<std::int32_t>(tid));
+  if ((request.flags & abi::kCloneChildSetTid) != 0 && forks) child->set_child_tid = request.child_tid;
+  if ((request.flags & abi::kCloneParentSetTid) != 0 && !forks) (void)request.parent_tid.store(static_cast<std::int32_t>(tid));
+  const Result<> launched = launch(parent, *process, *child, request);
+  if (launched.ok()) reservation.keep();
+  if (launched.ok() && vfork_done) {
     const Task::KillableSection killable(parent);
     (void)vfork_done->wait(Interruptible::yes);
   }
+  // The child's memory may be the one in place now.
+  if (forks) Residency::acquire(parent);
+  TRY(launched);
+  if ((request.flags & abi::kCloneParentSetTid) != 0 && forks) (void)request.parent_tid.store(static_cast<std::int32_t>(tid));
   return tid;
 }
 

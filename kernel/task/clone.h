@@ -18,9 +18,8 @@ struct CloneRequest {
   UserPtr<std::int32_t> parent_tid, child_tid;
 };
 
-// Makes a child of the running task that goes on behind the system call of `frame`. Its thread id. Memory that is neither shared nor
-// borrowed (plain fork) is ENOSYS for now. EINVAL, EAGAIN, ENOMEM, EPERM as clone(2). With CLONE_VFORK it returns when the child has
-// executed a program or ended.
+// Makes a child of the running task that goes on behind the system call of `frame`. Its thread id. EINVAL, EAGAIN, ENOMEM, EPERM as
+// clone(2). With CLONE_VFORK it returns when the child has executed a program or ended.
 Result<Pid> clone_task(Task& parent, const frame::TrapFrame& frame, const CloneRequest& request);
 
 // The first process, without a program yet (exec fills it in). Id 1. Called once, by spawn_first.

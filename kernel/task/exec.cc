@@ -16,6 +16,7 @@
 #include "kernel/task/futex.h"
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/program.h"
+#include "kernel/task/residency.h"
 
 namespace kernel {
 
@@ -182,18 +183,14 @@ class ProgramFinder {
 // While it lives, user copies of the running task go to another address space.
 class ForeignMemory {
  public:
-  ForeignMemory(Task& task, AddressSpace& mm) : task_(task), before_(task.context().user_space) { task_.set_user_space(&mm); }
-  ~ForeignMemory() {
-    if (!kept_) task_.set_user_space(before_);
-  }
+  ForeignMemory(Task& task, AddressSpace& mm) : task_(task), before_(task.context().user_space) { Residency::enter(task_, &mm); }
+  ~ForeignMemory() { Residency::leave(task_, before_); }
   ForeignMemory(const ForeignMemory&) = delete;
   ForeignMemory& operator=(const ForeignMemory&) = delete;
-  void keep() { kept_ = true; }
 
  private:
   Task& task_;
   UserSpace* before_;
-  bool kept_ = false;
 };
 
 struct NewMemory {
@@ -217,10 +214,11 @@ Result<NewMemory> build_memory(Task& task, const OpenedProgram& program, const E
 
 // The running task's new memory takes the place of the old, which is given back unless a vfork parent still uses it.
 void switch_memory(Task& task, const Ref<AddressSpace>& mm) {
-  RefPtr<AddressSpace> old = std::exchange(TaskAccess::mm(task), RefPtr<AddressSpace>(mm));
-  task.set_user_space(mm.get());
+  const RefPtr<AddressSpace> old = std::exchange(TaskAccess::mm(task), RefPtr<AddressSpace>(mm));
+  mm->add_user();
   ProcessAccess::set_mm(task.process(), mm);
-  old = nullptr;
+  old->drop_user();
+  task.set_user_space(mm.get());
 }
 
 void start_registers(Task& task, frame::TrapFrame& frame, const LoadedProgram& program) {

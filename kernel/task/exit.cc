@@ -123,15 +123,21 @@ void become_zombie(Process& process, std::int32_t status, const Usage& usage, st
   ProcessAccess::child_wait(*parent).wake_all();
 }
 
+// The last task unmaps everything, while its memory is still the one in place: then nothing of it has to be kept for an exchange.
+void leave_memory(Task& task) {
+  const RefPtr<AddressSpace> mm = std::exchange(TaskAccess::mm(task), RefPtr<AddressSpace>());
+  mm->drop_user();
+  task.set_user_space(nullptr);
+}
+
 // The last thread has left the list: everything the process owned goes.
 void finish_process(Task& task, Process& process, std::int32_t status) {
   process.timers().cancel_all();
   const std::uint32_t uid = task.credentials().ruid;
   Usage usage = process.usage();
   if (const RefPtr<AddressSpace> mm = process.mm()) usage.max_rss = mm->usage().peak_resident;
-  task.set_user_space(nullptr);
   ProcessAccess::set_mm(process, nullptr);
-  TaskAccess::mm(task) = RefPtr<AddressSpace>();
+  leave_memory(task);
   process.set_executable(nullptr);
   finish_vfork(task);
   leave_terminal_at_exit(process);
@@ -204,8 +210,7 @@ void finish_task(Task& task, std::int32_t own_status) {
   if (last) {
     finish_process(task, process, process_status);
   } else {
-    task.set_user_space(nullptr);
-    TaskAccess::mm(task) = RefPtr<AddressSpace>();
+    leave_memory(task);
     finish_vfork(task);
   }
   drop_id(task);

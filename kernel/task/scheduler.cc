@@ -5,6 +5,7 @@
 #include "kernel/frame/code.h"
 #include "kernel/frame/cpu.h"
 #include "kernel/host/clock.h"
+#include "kernel/task/residency.h"
 #include "kernel/task/timer.h"
 
 namespace kernel {
@@ -67,6 +68,13 @@ std::uint32_t Scheduler::choose_vcpu(const Thread& thread) {
 }
 
 void Scheduler::enqueue(Thread& thread) {
+  if (!Residency::hold(thread)) return enqueue_admitted(thread);
+  // The members of its group take turns by the tick.
+  if (Thread* running = here().current; running != nullptr && !tick_on_.load(std::memory_order_relaxed)) running->set_work(frame::kWorkTimers);
+}
+
+void Scheduler::enqueue_admitted(Thread& thread) {
+  Residency::queued(thread);
   const std::uint32_t target = choose_vcpu(thread);
   Vcpu& vcpu = vcpus_[target];
   std::uint32_t length = 0;
@@ -121,7 +129,20 @@ void Scheduler::notify_running(Thread& thread) {
   if (local.current != nullptr) local.current->set_work(frame::kWorkTimers);
 }
 
+// The next thread that may run; those that may not are with their groups afterwards.
 Thread* Scheduler::take_next(Vcpu& vcpu) {
+  Thread* thread = take_first(vcpu);
+  while (thread != nullptr && !Residency::admit(*thread)) thread = take_first(vcpu);
+  return thread;
+}
+
+Thread* Scheduler::steal(std::uint32_t thief) {
+  Thread* thread = steal_first(thief);
+  while (thread != nullptr && !Residency::admit(*thread)) thread = steal_first(thief);
+  return thread;
+}
+
+Thread* Scheduler::take_first(Vcpu& vcpu) {
   if (vcpu.length.load(std::memory_order_relaxed) == 0) return nullptr;
   const LockGuard guard(vcpu.lock);
   for (List<Thread, RunQueueTag>* list : {&vcpu.realtime, &vcpu.normal}) {
@@ -142,7 +163,7 @@ void Scheduler::take(Vcpu& vcpu, Thread& thread) {
   vcpu.length.store(vcpu.length.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
-Thread* Scheduler::steal(std::uint32_t thief) {
+Thread* Scheduler::steal_first(std::uint32_t thief) {
   for (std::uint32_t step = 1; step < count_; ++step) {
     Vcpu& victim = vcpus_[(thief + step) % count_];
     if (victim.length.load(std::memory_order_relaxed) == 0) continue;
@@ -163,7 +184,7 @@ Thread* Scheduler::steal(std::uint32_t thief) {
 void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
   frame::VcpuBlock& block = frame::this_vcpu();
   Thread* previous = vcpu.current;
-  if (next == previous && next != nullptr) return;
+  if (next == previous && next != nullptr) return Residency::arrived(*next);
   vcpu.switches.store(vcpu.switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   const std::uint64_t now = frame::read_tsc();
   if (previous != nullptr) {
@@ -187,6 +208,7 @@ void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
     frame::switch_to(save, next->context_.kernel_rsp);
   }
   finish_switch();
+  if (previous != nullptr) Residency::arrived(*previous);  // it runs again
 }
 
 // First thing on the new stack: the old one is free now.
@@ -203,6 +225,7 @@ void Scheduler::finish_switch() {
 void thread_start_function(void* argument) {
   the_scheduler.finish_switch();
   Thread* thread = static_cast<Thread*>(argument);
+  Residency::arrived(*thread);
   thread->run();
   exit_thread();
 }
@@ -212,6 +235,11 @@ void Scheduler::switch_away() {
   Vcpu& vcpu = here();
   Thread* next = take_next(vcpu);
   if (next == nullptr && anyone_waits()) next = steal(frame::this_vcpu().index);
+  if (next == nullptr || next != vcpu.current) {
+    // Members of its group that waited for it may be what comes next.
+    Residency::left(*vcpu.current);
+    if (next == nullptr) next = take_next(vcpu);
+  }
   switch_to(vcpu, next);
 }
 
@@ -219,13 +247,16 @@ void Scheduler::yield() {
   Vcpu& vcpu = here();
   Thread* thread = vcpu.current;
   thread->clear_work(frame::kWorkResched);
-  if (vcpu.length.load(std::memory_order_relaxed) == 0) {
+  const bool gives_way = Residency::is_time_over(*thread);
+  if (!gives_way && vcpu.length.load(std::memory_order_relaxed) == 0) {
     thread->slice_start_ = frame::read_tsc();
     return;
   }
   Thread* next = take_next(vcpu);
-  if (next == nullptr) return;
+  if (next == nullptr && !gives_way) return;
   enqueue(*thread);
+  Residency::left(*thread);
+  if (next == nullptr) next = take_next(vcpu);
   switch_to(vcpu, next);
 }
 
@@ -268,6 +299,7 @@ void Scheduler::idle_loop() {
       switch_to(vcpu, next);
       continue;
     }
+    if (Residency::any_held() && !tick_on_.load(std::memory_order_relaxed)) update_tick();
     if (spin_for_work(vcpu)) continue;
     // Announce the sleep, then look once more: whoever enqueues after this sees `sleeping` and wakes us.
     vcpu.state.store(VcpuState::sleeping, std::memory_order_seq_cst);
@@ -287,6 +319,7 @@ void Scheduler::idle_loop() {
 // ---- ticks, timers, debts to other vCPUs
 
 bool Scheduler::should_yield(const Thread& thread) const {
+  if (Residency::is_time_over(thread)) return true;
   const Vcpu& vcpu = vcpus_[thread.context_.vcpu];
   if (vcpu.length.load(std::memory_order_relaxed) == 0) return false;
   return thread.class_ != SchedClass::fifo && ticks_to_ns(frame::read_tsc() - thread.slice_start_) >= slice_for(thread.nice_);
@@ -294,7 +327,7 @@ bool Scheduler::should_yield(const Thread& thread) const {
 
 // The tick runs while somebody waits for a vCPU, or while a timer is armed and nobody sleeps until its deadline.
 void Scheduler::update_tick() {
-  const bool needed = anyone_waits() ||
+  const bool needed = anyone_waits() || Residency::any_held() ||
                       timers().next_deadline() < sleep_deadline_.load(std::memory_order_relaxed);  // no sleeper wakes in time for it
   if (needed) {
     quiet_ticks_.store(0, std::memory_order_relaxed);

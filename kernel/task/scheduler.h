@@ -35,7 +35,8 @@ class Scheduler {
   // The idle loop of a vCPU, on its entry stack; never returns. The first call on a vCPU brings it online.
   [[noreturn]] void idle_loop();
 
-  void enqueue(Thread& thread);             // runnable: to the queue of the vCPU that suits
+  void enqueue(Thread& thread);             // runnable: to the queue of the vCPU that suits, or held by its overlap group
+  void enqueue_admitted(Thread& thread);    // the same for one that is not to be held
   void switch_away();                       // the running thread has set its state; runs the next one
   void yield();
   [[noreturn]] void finish_current();
@@ -68,6 +69,8 @@ class Scheduler {
   Vcpu& here();
   Thread* take_next(Vcpu& vcpu);
   Thread* steal(std::uint32_t thief);
+  Thread* take_first(Vcpu& vcpu);
+  Thread* steal_first(std::uint32_t thief);
   static bool still_leaving(const Thread& thread);
   void take(Vcpu& vcpu, Thread& thread) REQUIRES(vcpu.lock);
   void switch_to(Vcpu& vcpu, Thread* next);  // nullptr = the idle loop

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernel/host/log.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/access.h"
 #include "kernel/task/sysv_sem.h"
@@ -11,10 +12,13 @@ namespace kernel {
 
 Task::Task(Ref<Process> process, Pid tid, Ref<AddressSpace> mm, Ref<const Credentials> credentials)
     : process_(std::move(process)), tid_(tid), mm_(mm), credentials_(std::move(credentials)), start_time_(monotonic_now()) {
+  mm->add_user();
   set_user_space(mm.get());
 }
 
-Task::~Task() = default;
+Task::~Task() {
+  if (mm_) mm_->drop_user();  // it was never published
+}
 
 Ref<AddressSpace> Task::mm_ref() const { return mm_.as_ref(); }
 
@@ -120,6 +124,15 @@ bool Task::take_restart(frame::TrapFrame& frame) {
   return true;
 }
 
-void Task::run() { enter_user(); }
+void Task::run() {
+  if (!set_child_tid.is_null()) (void)set_child_tid.store(static_cast<std::int32_t>(tid_));  // as Linux: a bad address is no error
+  enter_user();
+}
+
+void Task::on_memory_lost() {
+  LOG(error) << "no memory to keep the pages of process " << static_cast<std::int32_t>(process().pid())
+             << " while another with the same addresses runs: it is killed (resource_limits.kernel_space_heap_max_size)";
+  process().request_exit(abi::wait_signaled(abi::kSigKill, false));
+}
 
 }  // namespace kernel

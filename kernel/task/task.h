@@ -66,6 +66,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   const PendingSignals& pending() const LIFETIMEBOUND { return pending_; }
   // True if a signal could be delivered now, the process is to stop, or the task must die.
   bool has_interrupt() override;
+  void on_memory_lost() override;
   // It was killed, or its process ends: waits end at once and it never returns to user code.
   bool is_dying() const { return dying_.load(std::memory_order_acquire); }
 
@@ -102,6 +103,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
 
   // State that system calls keep in the task.
   UserPtr<std::int32_t> clear_child_tid;
+  UserPtr<std::int32_t> set_child_tid;  // where a forked child puts its id before it runs (CLONE_CHILD_SETTID)
   std::uint64_t robust_list = 0;  // address of the RobustListHead, 0 = none
   abi::StackT altstack{.sp = 0, .flags = abi::kSsDisable, .reserved = 0, .size = 0};
   std::uint64_t timer_slack_ns = 50'000;

@@ -5,6 +5,7 @@
 #include "kernel/frame/cpu.h"
 #include "kernel/frame/heap.h"
 #include "kernel/host/clock.h"
+#include "kernel/task/residency.h"
 #include "kernel/task/scheduler.h"
 #include "kernel/task/timer.h"
 
@@ -46,6 +47,13 @@ Result<> Thread::allocate_stack(bool runs_user_code) {
 }
 
 std::span<std::byte> Thread::xsave_area() { return xsave_.first(xsave_.empty() ? 0 : frame::xsave_size()); }
+
+void Thread::set_user_space(UserSpace* space) {
+  if (frame::this_vcpu().current == &context_)
+    Residency::change(*this, space);
+  else
+    context_.user_space = space;
+}
 
 void Thread::start() {
   ref();  // the scheduler's reference, dropped when the thread is dead

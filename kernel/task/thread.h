@@ -17,6 +17,7 @@
 
 namespace kernel {
 
+class AddressSpace;
 struct RunQueueTag;
 
 enum class ThreadState : std::uint32_t { created, runnable, running, parked, dead };
@@ -37,9 +38,12 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   // May edit the frame. Called with the trap frame of this thread, no locks held.
   virtual void before_user_return(frame::TrapFrame& frame) = 0;
   // Sets the memory of the process that this thread belongs to; the caller keeps it alive as long as the thread may touch it.
-  void set_user_space(UserSpace* space) { context_.user_space = space; }
+  // The running thread may wait in here, until that memory is in place (task/residency.h).
+  void set_user_space(UserSpace* space);
   // Whether a deliverable signal (or death) should end an interruptible wait.
   virtual bool has_interrupt() = 0;
+  // A part of its memory could not be kept: it must end. No spinlocks held.
+  virtual void on_memory_lost() {}
   // An exception of user code (not a page fault that populate() resolved), already moved into the frame. Ends in a signal.
   virtual void on_user_exception(frame::TrapFrame& frame, std::uint32_t vector, std::uint64_t address, std::uint64_t error_code) = 0;
 
@@ -64,6 +68,8 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
 
  private:
   friend class Scheduler;
+  friend class Residency;
+  friend struct ResidencyAccess;
   friend ParkResult park(Instant deadline, Interruptible interruptible);
   friend void thread_start_function(void* argument);
   static constexpr std::uint32_t kCreated = 0, kActive = 1, kParked = 2, kDead = 3;
@@ -82,6 +88,12 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   SchedClass class_ = SchedClass::other;
   int priority_ = 0;
   int nice_ = 0;
+  // Residency's: the memory that counts it as running, and the one it comes back to; it was chosen to exchange the members of its group;
+  // it needs to be alone in place.
+  AddressSpace* counted_ = nullptr;
+  AddressSpace* outer_ = nullptr;
+  bool exchanges_ = false;
+  bool wants_sole_ = false;
   std::uint64_t voluntary_switches_ = 0, involuntary_switches_ = 0;
 };
 

@@ -277,8 +277,15 @@ std::size_t PipeEnd::describe(std::span<char> into) {
 
 Result<Ref<OpenFile>> PipeEnd::reopen(std::uint32_t flags) {
   const Ref<PipeEnd> end = TRY(make_ref<PipeEnd>(pipe_, flags));
-  const std::uint32_t access = flags & abi::kOAccMode;
-  TRY(pipe_->open_fifo(access != abi::kOWrOnly, access != abi::kORdOnly, (flags & abi::kONonBlock) != 0));
+  const bool reads = (flags & abi::kOAccMode) != abi::kOWrOnly;
+  const bool writes = (flags & abi::kOAccMode) != abi::kORdOnly;
+  if (inode()) {
+    TRY(pipe_->open_fifo(reads, writes, (flags & abi::kONonBlock) != 0));
+    return Ref<OpenFile>(end);
+  }
+  // A pipe without a name never waits for its other side, which may have come and gone (bash's process substitution).
+  if (reads) pipe_->add_reader();
+  if (writes) pipe_->add_writer();
   return Ref<OpenFile>(end);
 }
 

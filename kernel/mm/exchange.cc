@@ -1,0 +1,268 @@
+// Overlap groups: putting the pages of one member in place of those of another.
+#include "kernel/mm/exchange.h"
+
+#include <algorithm>
+
+#include "kernel/base/checked.h"
+#include "kernel/frame/bytes.h"
+#include "kernel/frame/pages.h"
+#include "kernel/mm/pages.h"
+#include "kernel/mm/range_walk.h"
+
+namespace kernel {
+
+namespace mm {
+
+Result<ConstPageView> readable_page(std::uint64_t page) {
+  TRY(page_map().add_permissions(page, frame::kPageRead));
+  return ConstPageView(frame::page_bytes(page, kPageSize).first<kPageSize>());
+}
+
+Result<> set_aside(PageVersion& version, std::uint64_t page) {
+  const ConstPageView content = TRY(readable_page(page));
+  overlap_statistics().pages_copied.fetch_add(1, std::memory_order_relaxed);
+  return version.set_aside(content);
+}
+
+void clear_vacant(std::uint64_t begin, std::uint64_t end) {
+  PageMap& pages = page_map();
+  for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true))
+    if (pages.state(page).vacant()) pages.mark(page, PageState::kVacant, false);
+}
+
+void vacate(std::uint64_t begin, std::uint64_t end) {
+  PageMap& pages = page_map();
+  overlap_statistics().pages_dropped.fetch_add(pages.count(begin, end), std::memory_order_relaxed);
+  if (pages.release(begin, end).ok()) return;
+  for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true)) {
+    if (!pages.state(page).present() || !pages.add_permissions(page, frame::kPageRead | frame::kPageWrite).ok()) continue;
+    pages.zero(page, page + kPageSize);
+    pages.mark(page, PageState::kVacant, false);
+  }
+}
+
+}  // namespace mm
+
+// One change of residents.
+class Exchange {
+ public:
+  explicit Exchange(AddressSpace& to) : to_(to) {}
+  // Sets aside what `from` has in place in the contended ranges, or in [begin, end) whether contended or not.
+  void evict(AddressSpace& from) REQUIRES(overlap_lock);
+  void evict_range(AddressSpace& from, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
+  void place() REQUIRES(overlap_lock);
+
+ private:
+  void evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
+  Result<> save_page(AddressSpace& from, std::uint64_t page, ContendedRange& range) REQUIRES(overlap_lock);
+  void place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
+  Result<> place_page(const Area& area, std::uint64_t page) REQUIRES(overlap_lock);
+  Result<> fill_page(const Area& area, std::uint64_t page, PageVersion& version) REQUIRES(overlap_lock);
+  Result<> free_in_place(std::uint64_t page) REQUIRES(overlap_lock);
+  // Pages to give back, in runs.
+  void drop(std::uint64_t page);
+  void flush();
+
+  AddressSpace& to_;
+  std::uint64_t run_begin_ = 0, run_end_ = 0;
+};
+
+void Exchange::drop(std::uint64_t page) {
+  if (page != run_end_ || run_begin_ == run_end_) {
+    flush();
+    run_begin_ = page;
+  }
+  run_end_ = page + kPageSize;
+}
+
+void Exchange::flush() {
+  if (run_end_ > run_begin_) mm::vacate(run_begin_, run_end_);
+  run_begin_ = run_end_ = 0;
+}
+
+// --- out ---
+
+void Exchange::evict(AddressSpace& from) {
+  for (const Area* area = from.areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
+    if (!area->owns_addresses()) continue;
+    ContendedRanges& ranges = mm::contended_ranges();
+    for (ContendedRange* range = ranges.from(area->begin); range != nullptr && range->begin < area->end; range = ContendedRanges::next(*range))
+      if (range->holders > 1) evict_piece(from, *area, *range, std::max(area->begin, range->begin), std::min(area->end, range->end));
+  }
+}
+
+// The ranges there have one holder, `from`, which is about to get company.
+void Exchange::evict_range(AddressSpace& from, std::uint64_t begin, std::uint64_t end) {
+  ContendedRanges& ranges = mm::contended_ranges();
+  for (const Area* area = from.area_from(begin); area != nullptr && area->begin < end; area = AreaTree::next(*area)) {
+    if (!area->owns_addresses()) continue;
+    const std::uint64_t low = std::max(begin, area->begin);
+    const std::uint64_t high = std::min(end, area->end);
+    for (ContendedRange* range = ranges.from(low); range != nullptr && range->begin < high; range = ContendedRanges::next(*range))
+      if (range->holders == 1) evict_piece(from, *area, *range, std::max(low, range->begin), std::min(high, range->end));
+  }
+}
+
+void Exchange::evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) {
+  range.content = area.is_clean() && begin == range.begin && end == range.end ? area.mapping : 0;
+  if (area.is_clean()) return;
+  mm::PageMap& pages = mm::page_map();
+  for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true)) {
+    const mm::PageState state = pages.state(page);
+    if (!state.present() || state.vacant()) continue;
+    // What cannot be kept is lost, and with it the process.
+    if (!save_page(from, page, range).ok()) {
+      from.is_damaged.store(true, std::memory_order_relaxed);
+      pages.mark(page, mm::PageState::kVacant, true);
+      range.has_vacant = true;
+    }
+  }
+}
+
+Result<> Exchange::save_page(AddressSpace& from, std::uint64_t page, ContendedRange& range) {
+  mm::PageMap& pages = mm::page_map();
+  if (PageVersion* version = from.versions_.find(page); version != nullptr) {
+    // Others see the same. It stays in place unless the newcomer has something else there.
+    if (!version->in_place() || to_.versions_.find(page) == version) return {};
+    if (!to_.holds(page, page + kPageSize)) return {};
+    TRY(mm::set_aside(*version, page));
+  } else {
+    const Ref<PageVersion> fresh = TRY(make_ref<PageVersion>());
+    TRY(mm::set_aside(*fresh, page));
+    TRY(from.versions_.add(page, fresh));
+  }
+  pages.mark(page, mm::PageState::kVacant, true);
+  range.has_vacant = true;
+  return {};
+}
+
+// --- in ---
+
+void Exchange::place() {
+  ContendedRanges& ranges = mm::contended_ranges();
+  for (const Area* area = to_.areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
+    if (!area->owns_addresses()) continue;
+    for (ContendedRange* range = ranges.from(area->begin); range != nullptr && range->begin < area->end; range = ContendedRanges::next(*range))
+      if (range->holders > 1 || range->has_vacant || to_.versions_.next(range->begin, range->end) < range->end)
+        place_piece(*area, *range, std::max(area->begin, range->begin), std::min(area->end, range->end));
+  }
+  flush();
+  // Each range is held as a whole, so that nothing of it is left now that is not in order.
+  for (const Area* area = to_.areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
+    if (!area->owns_addresses()) continue;
+    for (ContendedRange* range = ranges.from(area->begin); range != nullptr && range->begin < area->end; range = ContendedRanges::next(*range)) {
+      range->has_vacant = false;
+      if (range->content != area->mapping) range->content = 0;
+    }
+  }
+}
+
+void Exchange::place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) {
+  mm::PageMap& pages = mm::page_map();
+  const bool same = area.is_clean() && area.mapping != 0 && range.content == area.mapping;
+  for (std::uint64_t page = begin; page < end; page += kPageSize) {
+    page = std::min(pages.find(page, end, true), to_.versions_.next(page, end));
+    if (page >= end) return;
+    const mm::PageState state = pages.state(page);
+    const PageVersion* version = to_.versions_.find(page);
+    if (version == nullptr) {
+      // Nothing is known of it. Unwritten pages of the same file are right as they are, as is what nobody else ever had.
+      if (!state.present() || (!state.vacant() && (same || range.holders == 1))) continue;
+      if (!state.vacant() && !free_in_place(page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
+      drop(page);
+      continue;
+    }
+    if (version->in_place()) continue;
+    if (!place_page(area, page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
+  }
+}
+
+// Somebody else's content may lie there, shared by several spaces that are not in place now: it is set aside for them.
+Result<> Exchange::free_in_place(std::uint64_t page) {
+  OverlapGroup* group = to_.group.load(std::memory_order_relaxed);
+  if (group == nullptr) return {};
+  for (AddressSpace* member = group->members.front(); member != nullptr; member = group->members.next(*member)) {
+    PageVersion* version = member->versions_.find(page);
+    if (version != nullptr && version->in_place()) return mm::set_aside(*version, page);
+  }
+  return {};
+}
+
+// What was set aside comes back. If others share it and it cannot be written, it lies in place for all of them.
+Result<> Exchange::place_page(const Area& area, std::uint64_t page) {
+  flush();
+  if (const mm::PageState state = mm::page_map().state(page); state.present() && !state.vacant()) TRY(free_in_place(page));
+  PageVersion& version = *to_.versions_.find(page);
+  TRY(fill_page(area, page, version));
+  if (version.is_shared() && (mm::page_map().state(page).permissions() & frame::kPageWrite) == 0)
+    version.put_in_place();
+  else
+    to_.versions_.take(page);
+  return {};
+}
+
+Result<> Exchange::fill_page(const Area& area, std::uint64_t page, PageVersion& version) {
+  constexpr std::uint32_t kReadWrite = frame::kPageRead | frame::kPageWrite;
+  mm::PageMap& pages = mm::page_map();
+  const std::uint32_t permissions = mm::permissions_for(area.prot);
+  overlap_statistics().pages_swapped.fetch_add(1, std::memory_order_relaxed);
+  const mm::PageState state = pages.state(page);
+  if (state.present() && (!pages.has_edmm() || (state.permissions() == permissions && permissions == kReadWrite))) {
+    copy_bytes(frame::page_bytes(page, kPageSize), version.bytes());
+    pages.mark(page, mm::PageState::kVacant, false);
+    return {};
+  }
+  if (state.present()) TRY(pages.release(page, page + kPageSize));
+  TRY(pages.commit_copy(page, version.bytes(), permissions | frame::kPageRead));
+  return permissions == 0 ? pages.set_permissions(page, page + kPageSize, 0) : Result<>();
+}
+
+// --- the steps that others ask for ---
+
+namespace mm {
+
+void exchange(AddressSpace& to) {
+  OverlapGroup* group = to.group.load(std::memory_order_relaxed);
+  if (group == nullptr) return;
+  Exchange step(to);
+  bool was_in_place = to.in_place.load(std::memory_order_relaxed);
+  for (AddressSpace* resident = group->residents.front(); resident != nullptr;) {
+    AddressSpace* next = group->residents.next(*resident);
+    if (resident != &to) {
+      step.evict(*resident);
+      const LockGuard guard(residency_lock);
+      List<AddressSpace, ResidentTag>::remove(*resident);
+      resident->in_place.store(false, std::memory_order_relaxed);
+    }
+    resident = next;
+  }
+  if (was_in_place) return;
+  step.place();
+  overlap_statistics().switches.fetch_add(1, std::memory_order_relaxed);
+  const LockGuard guard(residency_lock);
+  group->residents.push_back(to);
+  to.in_place.store(true, std::memory_order_relaxed);
+}
+
+Result<> cover_holders(AddressSpace& space, std::uint64_t begin, std::uint64_t end) {
+  OverlapGroup* group = space.group.load(std::memory_order_relaxed);
+  KASSERT(group != nullptr);
+  ContendedRanges& ranges = contended_ranges();
+  TRY(ranges.cut(begin));
+  TRY(ranges.cut(end));
+  Exchange step(space);
+  for (AddressSpace* member = group->members.front(); member != nullptr; member = group->members.next(*member)) {
+    if (member == &space) continue;
+    for (std::uint64_t at = begin; at < end;) {
+      const AddressSpace::Extent held = member->held_extent(at, end);
+      if (held.begin >= end) break;
+      TRY(ranges.cover(held.begin, held.end));
+      at = held.end;
+    }
+    if (member->holds(begin, end)) step.evict_range(*member, begin, end);
+  }
+  return {};
+}
+
+}  // namespace mm
+}  // namespace kernel
