@@ -19,7 +19,7 @@ Result<> ContendedRanges::cut(std::uint64_t address) {
   upper->begin = address;
   upper->end = range->end;
   upper->holders = range->holders;
-  upper->has_vacant = range->has_vacant;
+  upper->is_mixed = range->is_mixed;
   upper->content = range->content;
   range->end = address;
   tree_.insert(*upper.leak());

@@ -12,7 +12,7 @@ namespace kernel {
 struct ContendedRange : TreeNode<ContendedRange> {
   std::uint64_t begin = 0, end = 0;
   std::uint32_t holders = 0;  // address spaces that have all of it; 1: contended no longer
-  bool has_vacant = false;    // some of its pages may hold what is nobody's (PageState::kVacant)
+  bool is_mixed = false;      // a holder was set aside or has gone: what is in place need not be the next one's
   std::uint64_t content = 0;  // Area::mapping whose unwritten pages lie in place, 0 = not known
 };
 

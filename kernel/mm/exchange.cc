@@ -50,11 +50,13 @@ class Exchange {
   // Sets aside what `from` has in place in the contended ranges, or in [begin, end) whether contended or not.
   void evict(AddressSpace& from) REQUIRES(overlap_lock);
   void evict_range(AddressSpace& from, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
+  // Sets aside what `from` shares with others in place there.
+  static Result<> free_shared(AddressSpace& from, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
   void place() REQUIRES(overlap_lock);
 
  private:
   void evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
-  Result<> save_page(AddressSpace& from, std::uint64_t page, ContendedRange& range) REQUIRES(overlap_lock);
+  Result<> save_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
   void place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
   Result<> place_page(const Area& area, std::uint64_t page) REQUIRES(overlap_lock);
   Result<> fill_page(const Area& area, std::uint64_t page, PageVersion& version) REQUIRES(overlap_lock);
@@ -103,7 +105,14 @@ void Exchange::evict_range(AddressSpace& from, std::uint64_t begin, std::uint64_
   }
 }
 
+Result<> Exchange::free_shared(AddressSpace& from, std::uint64_t begin, std::uint64_t end) {
+  for (std::uint64_t page = from.versions_.next(begin, end); page < end; page = from.versions_.next(page + kPageSize, end))
+    if (PageVersion& version = *from.versions_.find(page); version.in_place()) TRY(mm::set_aside(version, page));
+  return {};
+}
+
 void Exchange::evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) {
+  range.is_mixed = true;
   range.content = area.is_clean() && begin == range.begin && end == range.end ? area.mapping : 0;
   if (area.is_clean()) return;
   mm::PageMap& pages = mm::page_map();
@@ -111,15 +120,14 @@ void Exchange::evict_piece(AddressSpace& from, const Area& area, ContendedRange&
     const mm::PageState state = pages.state(page);
     if (!state.present() || state.vacant()) continue;
     // What cannot be kept is lost, and with it the process.
-    if (!save_page(from, page, range).ok()) {
+    if (!save_page(from, page).ok()) {
       from.is_damaged.store(true, std::memory_order_relaxed);
       pages.mark(page, mm::PageState::kVacant, true);
-      range.has_vacant = true;
     }
   }
 }
 
-Result<> Exchange::save_page(AddressSpace& from, std::uint64_t page, ContendedRange& range) {
+Result<> Exchange::save_page(AddressSpace& from, std::uint64_t page) {
   mm::PageMap& pages = mm::page_map();
   if (PageVersion* version = from.versions_.find(page); version != nullptr) {
     // Others see the same. It stays in place unless the newcomer has something else there.
@@ -132,7 +140,6 @@ Result<> Exchange::save_page(AddressSpace& from, std::uint64_t page, ContendedRa
     TRY(from.versions_.add(page, fresh));
   }
   pages.mark(page, mm::PageState::kVacant, true);
-  range.has_vacant = true;
   return {};
 }
 
@@ -143,7 +150,7 @@ void Exchange::place() {
   for (const Area* area = to_.areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
     if (!area->owns_addresses()) continue;
     for (ContendedRange* range = ranges.from(area->begin); range != nullptr && range->begin < area->end; range = ContendedRanges::next(*range))
-      if (range->holders > 1 || range->has_vacant || to_.versions_.next(range->begin, range->end) < range->end)
+      if (range->holders > 1 || range->is_mixed || to_.versions_.next(range->begin, range->end) < range->end)
         place_piece(*area, *range, std::max(area->begin, range->begin), std::min(area->end, range->end));
   }
   flush();
@@ -151,7 +158,7 @@ void Exchange::place() {
   for (const Area* area = to_.areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
     if (!area->owns_addresses()) continue;
     for (ContendedRange* range = ranges.from(area->begin); range != nullptr && range->begin < area->end; range = ContendedRanges::next(*range)) {
-      range->has_vacant = false;
+      range->is_mixed = false;
       if (range->content != area->mapping) range->content = 0;
     }
   }
@@ -166,8 +173,8 @@ void Exchange::place_piece(const Area& area, ContendedRange& range, std::uint64_
     const mm::PageState state = pages.state(page);
     const PageVersion* version = to_.versions_.find(page);
     if (version == nullptr) {
-      // Nothing is known of it. Unwritten pages of the same file are right as they are, as is what nobody else ever had.
-      if (!state.present() || (!state.vacant() && (same || range.holders == 1))) continue;
+      // Unwritten pages of the same file are right as they are, as is what nobody else has touched.
+      if (!state.present() || (!state.vacant() && (same || !range.is_mixed))) continue;
       if (!state.vacant() && !free_in_place(page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
       drop(page);
       continue;
@@ -259,7 +266,9 @@ Result<> cover_holders(AddressSpace& space, std::uint64_t begin, std::uint64_t e
       TRY(ranges.cover(held.begin, held.end));
       at = held.end;
     }
-    if (member->holds(begin, end)) step.evict_range(*member, begin, end);
+    if (!member->holds(begin, end)) continue;
+    step.evict_range(*member, begin, end);
+    TRY(step.free_shared(*member, begin, end));
   }
   return {};
 }

@@ -66,7 +66,7 @@ Result<> AddressSpace::claim_contended(std::uint64_t begin, std::uint64_t end) {
     }
     // What lies in place there is not ours: the exchange has set aside what others need.
     mm::vacate(range->begin, range->end);
-    range->has_vacant = false;
+    range->is_mixed = false;
     range->content = 0;
     ++range->holders;
     at = range->end;
@@ -137,7 +137,7 @@ bool AddressSpace::give_contended(std::uint64_t begin, std::uint64_t end, const 
     return false;
   }
   versions_.erase(begin, stop);
-  if (range->has_vacant) mm::clear_vacant(begin, stop);
+  if (range->is_mixed) mm::clear_vacant(begin, stop);
   ranges.remove(*range);
   return true;
 }
@@ -155,18 +155,15 @@ void AddressSpace::depart(ContendedRange& range, const Area* area) {
     range.content = 0;
     return;
   }
-  if (area->is_clean()) {
-    range.content = area->mapping;
-    return;
-  }
-  range.content = 0;
+  range.is_mixed = true;
+  range.content = area->is_clean() ? area->mapping : 0;
+  if (area->is_clean()) return;
   mm::PageMap& pages = mm::page_map();
   for (std::uint64_t page = pages.find(range.begin, range.end, true); page < range.end; page = pages.find(page + kPageSize, range.end, true)) {
     if (!pages.state(page).present()) continue;
     const RefPtr<PageVersion> version = versions_.take(page);
     if (version && version->is_shared()) continue;
     pages.mark(page, mm::PageState::kVacant, true);
-    range.has_vacant = true;
   }
   versions_.erase(range.begin, range.end);
 }
@@ -197,7 +194,7 @@ bool AddressSpace::own_alone(std::uint64_t begin, std::uint64_t end) {
   ContendedRanges& ranges = mm::contended_ranges();
   if (!ranges.cut(begin).ok() || !ranges.cut(end).ok()) return false;
   for (const ContendedRange* range = ranges.from(begin); range != nullptr && range->begin < end; range = ContendedRanges::next(*range))
-    if (range->holders > 1 || range->has_vacant) return false;
+    if (range->holders > 1 || range->is_mixed) return false;
   for (ContendedRange* range = ranges.from(begin); range != nullptr && range->begin < end;) {
     ContendedRange* next = ContendedRanges::next(*range);
     ranges.remove(*range);
