@@ -106,7 +106,7 @@ class AddressSpace final : public RefCounted<AddressSpace>,
   Result<> fork_into(AddressSpace& child, bool child_first) EXCLUDES(lock_, overlap_lock);
   // Threads that run on it right now, counted by the scheduler (and foreign accesses, which must not see it replaced).
   std::atomic<std::uint32_t> running{0};
-  std::atomic<std::uint32_t> queued{0};  // and those in run queues
+  std::atomic<std::uint32_t> queued{0};  // and those that went into run queues since it has a group
   // null = no other space has its addresses. Changed under residency_lock and overlap_lock; holds a reference.
   std::atomic<OverlapGroup*> group{nullptr};
   // Its pages are those in place. Changed under residency_lock and overlap_lock.

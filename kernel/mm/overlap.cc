@@ -48,7 +48,7 @@ OverlapStatistics& overlap_statistics() { return the_statistics; }
 
 OverlapUsage overlap_usage() {
   const LockGuard guard(overlap_lock);
-  return {.ranges = overlap().ranges.size(), .spaces = overlap().count};
+  return {.ranges = overlap().ranges.size(), .spaces = overlap().count, .versions = the_statistics.versions.load(std::memory_order_relaxed)};
 }
 
 namespace mm {

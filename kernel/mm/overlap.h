@@ -65,15 +65,15 @@ struct OverlapHooks {
 void set_overlap_hooks(const OverlapHooks& hooks);
 const OverlapHooks& overlap_hooks();
 
-// Counted since boot.
+// Counted since boot; versions: contents of pages that exist now.
 struct OverlapStatistics {
-  std::atomic<std::uint64_t> forks{0}, switches{0}, pages_copied{0}, pages_swapped{0}, pages_dropped{0};
+  std::atomic<std::uint64_t> forks{0}, switches{0}, pages_copied{0}, pages_swapped{0}, pages_dropped{0}, versions{0};
 };
 OverlapStatistics& overlap_statistics();
 
 // Versions of pages that exist, contended ranges: for the leak check.
 struct OverlapUsage {
-  std::uint64_t ranges, spaces;
+  std::uint64_t ranges, spaces, versions;
 };
 OverlapUsage overlap_usage();
 

@@ -4,8 +4,12 @@
 #include <bit>
 
 #include "kernel/frame/bytes.h"
+#include "kernel/mm/overlap.h"
 
 namespace kernel {
+
+PageVersion::PageVersion() { overlap_statistics().versions.fetch_add(1, std::memory_order_relaxed); }
+PageVersion::~PageVersion() { overlap_statistics().versions.fetch_sub(1, std::memory_order_relaxed); }
 
 Result<> PageVersion::set_aside(ConstPageView content) {
   KASSERT(in_place());

@@ -19,7 +19,8 @@ namespace kernel {
 // all who refer to it see the same. References are held by VersionMaps only, so that their number is the number of sharers.
 class PageVersion final : public RefCounted<PageVersion> {
  public:
-  PageVersion() = default;
+  PageVersion();
+  ~PageVersion();
   bool in_place() const { return buffer_.empty(); }
   bool is_shared() const { return ref_count() > 1; }
   PageView bytes() const { return buffer_.page(0); }

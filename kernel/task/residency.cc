@@ -214,7 +214,10 @@ bool Residency::admit(Thread& thread) {
   if (space == nullptr) return true;
   // Counted first, then asked: whoever forms a group sees the one or is seen by the other.
   space->running.fetch_add(1, std::memory_order_seq_cst);
-  space->queued.fetch_sub(1, std::memory_order_seq_cst);
+  if (thread.queued_) {
+    thread.queued_ = false;
+    space->queued.fetch_sub(1, std::memory_order_seq_cst);
+  }
   if (space->group.load(std::memory_order_seq_cst) == nullptr) {
     note_counted(thread, *space);
     return true;
@@ -238,7 +241,10 @@ bool Residency::admit(Thread& thread) {
 }
 
 void Residency::queued(Thread& thread) {
-  if (AddressSpace* space = space_of(thread.context_.user_space); space != nullptr) space->queued.fetch_add(1, std::memory_order_seq_cst);
+  AddressSpace* space = space_of(thread.context_.user_space);
+  if (space == nullptr || space->group.load(std::memory_order_relaxed) == nullptr) return;
+  thread.queued_ = true;
+  space->queued.fetch_add(1, std::memory_order_seq_cst);
 }
 
 bool Residency::hold(Thread& thread) {

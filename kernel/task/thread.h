@@ -88,10 +88,11 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   SchedClass class_ = SchedClass::other;
   int priority_ = 0;
   int nice_ = 0;
-  // Residency's: the memory that counts it as running, and the one it comes back to; it was chosen to exchange the members of its group;
-  // it needs to be alone in place.
+  // Residency's: the memory that counts it as running, and the one it comes back to; the first counts it as queued; it was chosen to
+  // exchange the members of its group; it needs to be alone in place.
   AddressSpace* counted_ = nullptr;
   AddressSpace* outer_ = nullptr;
+  bool queued_ = false;
   bool exchanges_ = false;
   bool wants_sole_ = false;
   std::uint64_t voluntary_switches_ = 0, involuntary_switches_ = 0;

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,8 +14,11 @@
 #include "kernel/frame/pages.h"
 #include "kernel/frame/user.h"
 #include "kernel/host/memory.h"
+#include "kernel/mm/address_space.h"
 #include "kernel/mm/init.h"
+#include "kernel/mm/overlap.h"
 #include "kernel/sync/lock.h"
+#include "kernel/sync/wait.h"
 
 namespace kernel_mm_test {
 
@@ -29,6 +33,7 @@ struct Entry {
   std::uint32_t permissions = 3;
 };
 std::map<std::uint64_t, Entry> pages;
+kernel::AddressSpace* running = nullptr;
 std::mutex mutex;
 bool has_edmm = true;
 
@@ -44,6 +49,14 @@ void wrong(const char* what, std::uint64_t page) {
 }
 }  // namespace
 
+void run(kernel::AddressSpace& space) {
+  running = &space;
+  const kernel::LockGuard guard(kernel::overlap_lock);
+  if (kernel::OverlapGroup* group = space.group.load(); group != nullptr) group->switching = 0;
+  if (space.group.load() != nullptr) kernel::mm::exchange(space);
+  kernel::mm::disband(space);
+}
+
 void boot(bool edmm, std::uint64_t limit) {
   has_edmm = edmm;
   void* memory = mmap(reinterpret_cast<void*>(kUserBegin), kUserSize, PROT_READ | PROT_WRITE,
@@ -58,6 +71,9 @@ void boot(bool edmm, std::uint64_t limit) {
                                         .committed_limit = limit,
                                         .random = 0x123456789abcdef0};
   if (!kernel::mm::initialise(config).ok()) std::abort();
+  kernel::set_overlap_hooks({.become_sole_resident = [] { run(*running); },
+                             .members_changed = [](kernel::OverlapGroup&) {},
+                             .move_held = [](kernel::OverlapGroup&, kernel::OverlapGroup&) {}});
 }
 
 std::uint64_t pages_in_enclave() {
@@ -255,6 +271,16 @@ bool mutex_try_lock(MutexState& state, LockRank) { return state.word.exchange(1)
 void mutex_unlock(MutexState& state, LockRank) { state.word.store(0); }
 }  // namespace sync_detail
 void assert_no_spinlocks_held() {}
+
+Instant monotonic_now() {
+  static std::atomic<Instant> now{0};
+  return ++now;
+}
+ParkResult park(Instant, Interruptible) {
+  std::this_thread::yield();
+  return ParkResult::woken;
+}
+
 }  // namespace kernel
 
 // The page map's tables live as long as the enclave.

@@ -7,6 +7,10 @@
 #include <string>
 #include <vector>
 
+namespace kernel {
+class AddressSpace;
+}
+
 namespace kernel_mm_test {
 
 #if __has_feature(address_sanitizer)
@@ -23,6 +27,8 @@ extern std::vector<std::string> violations;
 extern std::uint64_t host_calls;
 // The next calls of this many to the host fail; negative: none.
 extern int host_calls_until_failure;
+// What the scheduler does: from now on `space` runs; its pages are put in place. Only this one may be asked to change then.
+void run(kernel::AddressSpace& space);
 // Pages that exist in the model.
 std::uint64_t pages_in_enclave();
 // EPCM permissions (R 1, W 2, X 4) of a page that is accepted, else -1.
