@@ -202,7 +202,8 @@ def compiler_files():
 
 
 def staged_files():
-    yield from (next(p for d in ("/bin/", "/usr/bin/") for p in [d + name] if os.path.exists(p)) for name in SHELL)
+    yield from ("/usr/bin/" + name for name in SHELL)  # /bin is the same folder, but gcc finds its parts from where it is
+    yield from ("/bin/" + name for name in ("sh", "bash"))
     yield from compiler_files()
     postgres = "/usr/lib/postgresql/15/"
     yield from (postgres + "bin/" + name for name in POSTGRES_BIN)

@@ -57,6 +57,7 @@ Result<Own<Area>> clone_area(const Area& area) {
   copy->locked = area.locked;
   copy->was_writable = area.was_writable;
   copy->zero_filled = area.zero_filled;
+  copy->times = area.times;
   copy->refaults = area.refaults;
   copy->was_discarded = area.was_discarded;
   copy->image = area.image;

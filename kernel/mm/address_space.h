@@ -222,6 +222,7 @@ class AddressSpace final : public RefCounted<AddressSpace>,
 
   // map.cc
   Result<std::uint64_t> map_locked(const MapRequest& request, std::uint64_t size, const RefPtr<SharedWindow>& window, DeadAreas& dead) REQUIRES(lock_);
+  Result<std::uint64_t> map_again_locked(const MapRequest& request, std::uint64_t begin, std::uint64_t size, const Area& like) REQUIRES(lock_);
   Result<std::uint64_t> place_locked(const MapRequest& request, std::uint64_t size, DeadAreas& dead, bool& dirty) REQUIRES(lock_);
   Result<> claim_fixed_locked(std::uint64_t begin, std::uint64_t end, DeadAreas& dead) REQUIRES(lock_);
   Result<> check_limits_locked(std::uint64_t size, std::uint32_t prot, bool is_private, bool locks) const REQUIRES(lock_);

@@ -92,6 +92,7 @@ struct Area : TreeNode<Area> {
   bool is_break = false;
   bool dont_fork = false, wipe_on_fork = false;  // MADV_DONTFORK, MADV_WIPEONFORK
   std::uint16_t fault_pages = 0;   // size of the next fault-around of anonymous memory
+  std::uint16_t times = 1;         // how many mappings of the process show this part of a window
   std::uint8_t refaults = 0;       // faults after pages were discarded (MADV_DONTNEED): they will be wanted again
   bool was_discarded = false;
   std::uint64_t offset = 0;        // of `begin` in the file or window

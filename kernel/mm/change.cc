@@ -28,6 +28,7 @@ constexpr std::uint64_t kFreeAtOnce = std::uint64_t{1} << 20;
 
 Result<> AddressSpace::protect_area_locked(Area& area, std::uint32_t prot) {
   if ((prot & ~area.max_prot) != 0) return Errno::acces;
+  if (area.times > 1) prot |= area.prot;  // the process's other mapping of this part keeps what it has (documented deviation)
   if (prot == area.prot) return {};
   const std::uint32_t permissions = mm::permissions_for(prot);
   const bool becomes_code = area.kind == AreaKind::file && (prot & kProtExec) != 0 && (area.prot & kProtExec) == 0;

@@ -162,13 +162,14 @@ Result<std::uint64_t> AddressSpace::map_locked(const MapRequest& request, std::u
   bool dirty = false;
   area->image = image_around_locked(request, size);
   if (window) {
-    // The object says where; the process must have nothing there (not the same part of the object twice either).
+    // The object says where: what the process maps twice is at the same address both times.
     area->begin = window->base() + (request.file ? request.offset : 0);
     if (!window->has_room(request.file ? request.offset : 0, size)) return Errno::nomem;
     if (request.placement != Placement::anywhere && request.address != area->begin) return Errno::nomem;
     const Area* there = area_from(area->begin);
     if (there != nullptr && there->begin < area->begin + size) {
-      if (request.placement != Placement::fixed) return request.placement == Placement::anywhere ? Errno::nomem : Errno::exist;
+      if (request.placement == Placement::anywhere) return map_again_locked(request, area->begin, size, *there);
+      if (request.placement != Placement::fixed) return Errno::exist;
       TRY(unmap_locked(area->begin, area->begin + size, Addresses::kept, dead));
     }
   } else {
@@ -199,6 +200,47 @@ Result<std::uint64_t> AddressSpace::map_locked(const MapRequest& request, std::u
   // Without stubs the sites trap and are emulated: slower, not wrong.
   if ((request.prot & kProtExec) != 0 && added.kind == AreaKind::file && !add_stubs_locked(added).ok()) KASSERT(!added.patches);
   merge_locked(begin, begin + size);
+  return begin;
+}
+
+// Parts of the window from `begin` on are mapped already: their areas count one mapping more and allow what either mapping allows, the gaps
+// between them become areas like `like`. Nothing has changed if there is an error.
+Result<std::uint64_t> AddressSpace::map_again_locked(const MapRequest& request, std::uint64_t begin, std::uint64_t size, const Area& like) {
+  constexpr std::uint16_t kMaxTimes = 0xffff;
+  const std::uint64_t end = begin + size;
+  TRY(split_at_edges_locked(begin, end));
+  Vec<Own<Area>> gaps;
+  std::uint64_t at = begin;
+  for (const Area* there = area_from(begin); at < end; there = there == nullptr ? nullptr : AreaTree::next(*there)) {
+    const std::uint64_t next = there == nullptr ? end : std::min(there->begin, end);
+    if (next < end && (there->kind != AreaKind::shared || there->times == kMaxTimes)) return Errno::nomem;
+    if (next > at) {
+      Own<Area> gap = TRY(clone_area(like));
+      gap->begin = at;
+      gap->end = next;
+      gap->offset = request.offset + (at - begin);
+      gap->times = 1;
+      gap->prot = request.prot;
+      gap->max_prot = request.max_prot;
+      gap->locked = request.locked;
+      gap->was_writable = (request.prot & kProtWrite) != 0;
+      TRY(gaps.try_push(std::move(gap)));
+    }
+    at = next < end ? there->end : end;
+  }
+  for (Area* there = area_from(begin); there != nullptr && there->begin < end; there = AreaTree::next(*there)) {
+    begin_change();
+    there->times += 1;
+    there->prot |= request.prot;
+    there->max_prot |= request.max_prot;
+    there->locked = there->locked || request.locked;
+    there->was_writable = there->was_writable || (request.prot & kProtWrite) != 0;
+    end_change();
+  }
+  for (Own<Area>& gap : gaps) {
+    gap->window->areas.fetch_add(1, std::memory_order_relaxed);
+    insert_locked(*gap.leak());
+  }
   return begin;
 }
 
@@ -268,6 +310,11 @@ Result<> AddressSpace::unmap_locked(std::uint64_t begin, std::uint64_t end, Addr
     Area* next = AreaTree::next(*area);
     // Hidden areas are not the program's to unmap; a fixed mapping may take the place of a reserve.
     if (area->kind == AreaKind::stub || (area->kind == AreaKind::reserve && then != Addresses::kept)) {
+      area = next;
+      continue;
+    }
+    if (area->times > 1 && then == Addresses::cached) {  // the other mapping stays
+      area->times -= 1;
       area = next;
       continue;
     }

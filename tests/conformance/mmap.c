@@ -182,6 +182,43 @@ static void files(void)
     }
 }
 
+// Two mappings of one part of a file in one process: each goes alone, both show the same bytes.
+static void shared_twice(void)
+{
+    const size_t k = 4096;
+    int fd = open("twice", O_RDWR | O_CREAT | O_TRUNC, 0600), ro = open("twice", O_RDONLY);
+    CHECK(ftruncate(fd, (off_t)(6 * k)) == 0);
+    char *r = mmap(NULL, 4 * k, PROT_READ, MAP_SHARED, ro, 0);
+    char *w = mmap(NULL, 4 * k, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)k); // overlaps it by three pages
+    CHECK(r != MAP_FAILED && w != MAP_FAILED);
+    if (r == MAP_FAILED || w == MAP_FAILED)
+        return;
+    for (size_t i = 0; i < 4; i++)
+        w[i * k] = (char)('a' + i);
+    CHECK(r[0] == 0 && r[k] == 'a' && r[2 * k] == 'b' && r[3 * k] == 'c');
+    RES(munmap(w, 4 * k));
+    CHECK(r[k] == 'a' && r[3 * k] == 'c');
+    char *again = mmap(NULL, 6 * k, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(again != MAP_FAILED && again[4 * k] == 'd');
+    RES(munmap(r, 2 * k));
+    RES(munmap(r + 2 * k, 2 * k));
+    again[k] = 'z';
+    again[5 * k] = 'y';
+    char c = 0;
+    CHECK(pread(fd, &c, 1, (off_t)k) == 1 && c == 'z');
+    RES(munmap(again, 6 * k));
+    for (int i = 0; i < 100; i++) {
+        char *a = mmap(NULL, 6 * k, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *b = mmap(NULL, k, PROT_READ, MAP_SHARED, fd, (off_t)(5 * k));
+        CHECK(a != MAP_FAILED && b != MAP_FAILED && *b == (i == 0 ? 'y' : 'A' + (i - 1) % 26));
+        a[5 * k] = (char)('A' + i % 26);
+        CHECK(*b == 'A' + i % 26);
+        CHECK(munmap(i % 2 ? (void *)a : (void *)b, i % 2 ? 6 * k : k) == 0);
+        CHECK(munmap(i % 2 ? (void *)b : (void *)a, i % 2 ? k : 6 * k) == 0);
+    }
+    close(fd);
+    close(ro);
+}
+
 static void executable(void)
 {
     static const unsigned char code[] = {0xb8, 0x2a, 0, 0, 0, 0xc3}; // mov $42, %eax; ret
@@ -221,6 +258,7 @@ int main(int argc, char **argv)
     advice();
     remap();
     files();
+    shared_twice();
     executable();
 #ifdef __GLIBC__ // musl refuses sbrk
     data_segment();
