@@ -196,7 +196,7 @@ def compiler_files():
         if not os.path.isabs(path):
             path = output_of("/usr/bin/gcc", "-print-prog-name=" + part).strip()
         yield os.path.normpath(path)
-    headers = output_of("/usr/bin/gcc", "-M", "-x", "c", "-", text="#include <stdio.h>\n#include <string.h>\n#include <math.h>\n#include <stdlib.h>\n")
+    headers = output_of("/usr/bin/gcc", "-O2", "-M", "-x", "c", "-", text="#include <stdio.h>\n#include <string.h>\n#include <math.h>\n#include <stdlib.h>\n")
     yield from (os.path.normpath(h) for h in headers.replace("\\", " ").split() if os.path.isabs(h))
     yield from ("/lib/x86_64-linux-gnu/" + x for x in ("libc.so.6", "libm.so.6", "libmvec.so.1", "libgcc_s.so.1"))
 

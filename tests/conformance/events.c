@@ -70,6 +70,37 @@ static void *pump(void *arg)
     return NULL;
 }
 
+// /proc/self/fd opens a pipe again, and waits for nobody.
+static void pipe_again(void)
+{
+    char name[64], text[16];
+    CHECK(pipe(p) == 0 && write(p[1], "left", 4) == 4);
+    close(p[1]);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", p[0]);
+    int again = open(name, O_RDONLY);
+    CHECK(again >= 0);
+    RES(read(again, text, 16));
+    RES(read(p[0], text, 16));
+    close(p[0]);
+    RES(read(again, text, 16));
+    close(again);
+    CHECK(pipe(p) == 0);
+    close(p[0]);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", p[1]);
+    again = open(name, O_WRONLY | O_NONBLOCK);
+    CHECK(again >= 0);
+    signal(SIGPIPE, SIG_IGN);
+    RES(write(again, text, 1));
+    snprintf(name, sizeof name, "/proc/self/fd/%d", again);
+    int back = open(name, O_RDONLY); // the other direction
+    CHECK(back >= 0);
+    RES(write(p[1], "round", 5));
+    RES(read(back, text, 16));
+    close(again);
+    close(back);
+    close(p[1]);
+}
+
 static void stream(void)
 {
     pthread_t t;
@@ -314,6 +345,7 @@ static void signal_descriptor(void)
 int main(void)
 {
     pipes();
+    pipe_again();
     stream();
     event_counters();
     polling();
