@@ -21,6 +21,7 @@ Result<> ContendedRanges::cut(std::uint64_t address) {
   upper->holders = range->holders;
   upper->is_mixed = range->is_mixed;
   upper->content = range->content;
+  upper->content_prot = range->content_prot;
   range->end = address;
   tree_.insert(*upper.leak());
   return {};

@@ -14,6 +14,7 @@ struct ContendedRange : TreeNode<ContendedRange> {
   std::uint32_t holders = 0;  // address spaces that have all of it; 1: contended no longer
   bool is_mixed = false;      // a holder was set aside or has gone: what is in place need not be the next one's
   std::uint64_t content = 0;  // Area::mapping whose unwritten pages lie in place, 0 = not known
+  std::uint32_t content_prot = 0;  // and the protection they have at most
 };
 
 // Ordered by address, without overlaps. All under overlap_lock (mm/overlap.h).

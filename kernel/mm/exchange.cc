@@ -18,6 +18,8 @@ Result<ConstPageView> readable_page(std::uint64_t page) {
   return ConstPageView(frame::page_bytes(page, kPageSize).first<kPageSize>());
 }
 
+bool can_refill(const Area& area) { return area.is_clean() && page_map().has_edmm(); }
+
 Result<> set_aside(PageVersion& version, std::uint64_t page) {
   const ConstPageView content = TRY(readable_page(page));
   overlap_statistics().pages_copied.fetch_add(1, std::memory_order_relaxed);
@@ -59,8 +61,10 @@ class Exchange {
   Result<> save_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
   void place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
   Result<> place_page(const Area& area, std::uint64_t page) REQUIRES(overlap_lock);
+  void fill_absent() REQUIRES(overlap_lock);
   Result<> fill_page(const Area& area, std::uint64_t page, PageVersion& version) REQUIRES(overlap_lock);
   Result<> free_in_place(std::uint64_t page) REQUIRES(overlap_lock);
+  void restrict_page(std::uint64_t page, std::uint32_t permissions);
   // Pages to give back, in runs.
   void drop(std::uint64_t page);
   void flush();
@@ -93,7 +97,7 @@ void Exchange::evict(AddressSpace& from) {
   }
 }
 
-// The ranges there have one holder, `from`, which is about to get company.
+// The ranges there have one holder, `from`, which is about to get company. (Mixed ones do not hold its pages any more.)
 void Exchange::evict_range(AddressSpace& from, std::uint64_t begin, std::uint64_t end) {
   ContendedRanges& ranges = mm::contended_ranges();
   for (const Area* area = from.area_from(begin); area != nullptr && area->begin < end; area = AreaTree::next(*area)) {
@@ -101,7 +105,7 @@ void Exchange::evict_range(AddressSpace& from, std::uint64_t begin, std::uint64_
     const std::uint64_t low = std::max(begin, area->begin);
     const std::uint64_t high = std::min(end, area->end);
     for (ContendedRange* range = ranges.from(low); range != nullptr && range->begin < high; range = ContendedRanges::next(*range))
-      if (range->holders == 1) evict_piece(from, *area, *range, std::max(low, range->begin), std::min(high, range->end));
+      if (range->holders == 1 && !range->is_mixed) evict_piece(from, *area, *range, std::max(low, range->begin), std::min(high, range->end));
   }
 }
 
@@ -113,8 +117,9 @@ Result<> Exchange::free_shared(AddressSpace& from, std::uint64_t begin, std::uin
 
 void Exchange::evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) {
   range.is_mixed = true;
-  range.content = area.is_clean() && begin == range.begin && end == range.end ? area.mapping : 0;
-  if (area.is_clean()) return;
+  range.content = mm::can_refill(area) && begin == range.begin && end == range.end ? area.mapping : 0;
+  range.content_prot = area.prot;
+  if (mm::can_refill(area)) return;
   mm::PageMap& pages = mm::page_map();
   for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true)) {
     const mm::PageState state = pages.state(page);
@@ -154,6 +159,7 @@ void Exchange::place() {
         place_piece(*area, *range, std::max(area->begin, range->begin), std::min(area->end, range->end));
   }
   flush();
+  if (!mm::page_map().has_edmm()) fill_absent();
   // Each range is held as a whole, so that nothing of it is left now that is not in order.
   for (const Area* area = to_.areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
     if (!area->owns_addresses()) continue;
@@ -164,9 +170,17 @@ void Exchange::place() {
   }
 }
 
+// Without faults nothing else makes the zeros that an area is to show (MADV_WIPEONFORK).
+void Exchange::fill_absent() {
+  for (const Area* area = to_.areas_.first(); area != nullptr; area = AreaTree::next(*area))
+    if (area->kind == AreaKind::anonymous && area->prot != 0 && !mm::page_map().commit_zero(area->begin, area->end, mm::permissions_for(area->prot)).ok())
+      to_.is_damaged.store(true, std::memory_order_relaxed);
+}
+
 void Exchange::place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) {
   mm::PageMap& pages = mm::page_map();
-  const bool same = area.is_clean() && area.mapping != 0 && range.content == area.mapping;
+  const bool same = mm::can_refill(area) && area.mapping != 0 && range.content == area.mapping;
+  if (same && range.content_prot == area.prot && to_.versions_.next(begin, end) == end) return;
   for (std::uint64_t page = begin; page < end; page += kPageSize) {
     page = std::min(pages.find(page, end, true), to_.versions_.next(page, end));
     if (page >= end) return;
@@ -174,14 +188,29 @@ void Exchange::place_piece(const Area& area, ContendedRange& range, std::uint64_
     const PageVersion* version = to_.versions_.find(page);
     if (version == nullptr) {
       // Unwritten pages of the same file are right as they are, as is what nobody else has touched.
-      if (!state.present() || (!state.vacant() && (same || !range.is_mixed))) continue;
+      if (!state.present() || (!state.vacant() && !range.is_mixed)) continue;
+      if (!state.vacant() && same) {
+        restrict_page(page, mm::permissions_for(area.prot));
+        continue;
+      }
       if (!state.vacant() && !free_in_place(page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
       drop(page);
       continue;
     }
-    if (version->in_place()) continue;
+    if (version->in_place()) {
+      restrict_page(page, mm::permissions_for(area.prot) & ~frame::kPageWrite);
+      continue;
+    }
     if (!place_page(area, page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
   }
+}
+
+// A page that stays in place must not allow more than its area does.
+void Exchange::restrict_page(std::uint64_t page, std::uint32_t permissions) {
+  mm::PageMap& pages = mm::page_map();
+  const std::uint32_t now = pages.state(page).permissions();
+  if (!pages.has_edmm() || (now & ~permissions) == 0) return;
+  if (!pages.set_permissions(page, page + kPageSize, now & permissions).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
 }
 
 // Somebody else's content may lie there, shared by several spaces that are not in place now: it is set aside for them.

@@ -13,6 +13,8 @@ Result<bool> meet_holders(AddressSpace& space, std::uint64_t begin, std::uint64_
 // Makes contended ranges of what others than `space` have in [begin, end), and sets aside what they have in place there. ENOMEM.
 Result<> cover_holders(AddressSpace& space, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
 bool is_sole_resident(const AddressSpace& space) REQUIRES(overlap_lock);
+// Its pages are made again by faults if they go. Without faults nothing is.
+bool can_refill(const Area& area);
 // From in place to set aside.
 Result<> set_aside(PageVersion& version, std::uint64_t page) REQUIRES(overlap_lock);
 // The page in place as the kernel may read it.

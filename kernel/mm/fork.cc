@@ -22,9 +22,11 @@ Result<> AddressSpace::fork_into(AddressSpace& child, bool child_first) NO_THREA
   child.break_.store(break_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   child.may_contend_.store(true, std::memory_order_seq_cst);
   child.in_place.store(false, std::memory_order_relaxed);
+  // What the child does not get would stay in place, though this space is not: then this space stays.
+  for (const Area* area = areas_.first(); area != nullptr; area = AreaTree::next(*area)) child_first = child_first && !area->dont_fork;
   Result<> result = copy_areas_locked(child);
   for (const Area* area = areas_.first(); area != nullptr && result.ok(); area = AreaTree::next(*area))
-    if (area->owns_addresses() && !area->is_clean() && !area->dont_fork) result = copy_pages_locked(child, *area, child_first);
+    if (area->owns_addresses() && !mm::can_refill(*area) && !area->dont_fork) result = copy_pages_locked(child, *area, child_first);
   if (!result.ok()) {
     undo_fork_locked();
     return result;
@@ -86,14 +88,15 @@ Result<> AddressSpace::copy_pages_locked(AddressSpace& child, const Area& area, 
     if (pages.state(page).present()) TRY(copy_page_locked(child, area, page, child_first));
   if (!area.wipe_on_fork || !child_first) return {};
   mm::vacate(area.begin, area.end);
-  return {};
+  return pages.has_edmm() ? Result<>() : pages.commit_zero(area.begin, area.end, mm::permissions_for(kProtRead));
 }
 
 // Who is not in place afterwards gets a copy. What nobody can write is shared where it is.
 Result<> AddressSpace::copy_page_locked(AddressSpace& child, const Area& area, std::uint64_t page, bool child_first) {
   if (PageVersion* version = versions_.find(page); version != nullptr && version->in_place() && !area.wipe_on_fork)
     return child.versions_.add(page, Ref<PageVersion>(*version));
-  const bool writable = (mm::page_map().state(page).permissions() & frame::kPageWrite) != 0;
+  const bool has_edmm = mm::page_map().has_edmm();
+  const bool writable = has_edmm ? (mm::page_map().state(page).permissions() & frame::kPageWrite) != 0 : (area.prot & kProtWrite) != 0;
   if (area.wipe_on_fork && !child_first) return {};
   if (area.wipe_on_fork) TRY(forget_versions(page, page + kPageSize));
   const Ref<PageVersion> version = TRY(make_ref<PageVersion>());

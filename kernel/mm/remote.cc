@@ -86,7 +86,7 @@ Result<> AddressSpace::touch_set_aside(std::uint64_t at, std::size_t size, Acces
   PageVersion* version = versions_.find(page);
   if (version == nullptr) {
     const ContendedRange* range = mm::contended_ranges().from(page);
-    const bool alone = !area->owns_addresses() || range == nullptr || range->begin > page || range->holders == 1;
+    const bool alone = !area->owns_addresses() || range == nullptr || range->begin > page || (range->holders == 1 && !range->is_mixed);
     if (alone && pages.state(page).present() && !pages.state(page).vacant()) {
       TRY(pages.add_permissions(page, frame::kPageRead | (access == Access::write ? frame::kPageWrite : 0)));
       copy.run(frame::page_bytes(at, size));
@@ -95,6 +95,7 @@ Result<> AddressSpace::touch_set_aside(std::uint64_t at, std::size_t size, Acces
     if (!area->owns_addresses()) return Errno::fault;
   }
   if (access == Access::write) {
+    TRY(mm::contended_ranges().cover(page, page + kPageSize));  // versions are looked for there only
     const Ref<PageVersion> own = TRY(make_ref<PageVersion>());
     if (version == nullptr) {
       TRY(own->set_aside(fresh));

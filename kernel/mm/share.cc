@@ -156,8 +156,9 @@ void AddressSpace::depart(ContendedRange& range, const Area* area) {
     return;
   }
   range.is_mixed = true;
-  range.content = area->is_clean() ? area->mapping : 0;
-  if (area->is_clean()) return;
+  range.content = mm::can_refill(*area) ? area->mapping : 0;
+  range.content_prot = area->prot;
+  if (mm::can_refill(*area)) return;
   mm::PageMap& pages = mm::page_map();
   for (std::uint64_t page = pages.find(range.begin, range.end, true); page < range.end; page = pages.find(page + kPageSize, range.end, true)) {
     if (!pages.state(page).present()) continue;
@@ -217,6 +218,7 @@ Result<> AddressSpace::set_permissions_locked(std::uint64_t begin, std::uint64_t
   mm::PageMap& pages = mm::page_map();
   if (!may_contend_.load(std::memory_order_seq_cst)) return pages.set_permissions(begin, end, permissions);
   const OverlapGuard guard(overlap_lock);
+  if (!pages.has_edmm() && (permissions & frame::kPageWrite) != 0) return forget_versions(begin, end);  // no fault will tell
   for (std::uint64_t at = begin; at < end;) {
     const std::uint64_t shared = versions_.next(at, end);
     if (shared > at) TRY(pages.set_permissions(at, shared, permissions));
