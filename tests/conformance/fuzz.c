@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/file.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -277,6 +278,8 @@ struct batch {
     long count, made;
 };
 
+static const struct timespec no_time;
+
 static void *smash_batch(void *arg)
 {
     struct batch *b = arg;
@@ -296,8 +299,17 @@ static void *smash_batch(void *arg)
             a[0] = 1024 + a[0] % 900; // above RLIMIT_NOFILE: not the output of the test, nor an event file that blocks
         if (a[0] < 3)
             a[0] += 77;
-        if (nr == SYS_epoll_wait || nr == SYS_epoll_pwait || nr == SYS_semtimedop || nr == SYS_msgrcv || nr == SYS_io_getevents)
+        if (nr == SYS_epoll_wait || nr == SYS_epoll_pwait || nr == SYS_io_getevents)
             a[3] = 0;
+        // Nobody posts to the semaphores and queues that calls before have made.
+        if (nr == SYS_semop)
+            nr = SYS_semtimedop;
+        if (nr == SYS_semtimedop)
+            a[3] = (uint64_t)(uintptr_t)&no_time;
+        if (nr == SYS_mq_timedsend || nr == SYS_mq_timedreceive)
+            a[4] = (uint64_t)(uintptr_t)&no_time;
+        if (nr == SYS_msgsnd || nr == SYS_msgrcv)
+            a[nr == SYS_msgsnd ? 3 : 4] |= IPC_NOWAIT;
         syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
         b->made++;
     }
