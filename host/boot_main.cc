@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   app.add_option("--mode", mode, "emulator mode: fast or strict");
   app.add_option("--sgx", sgx, "HW or SIM; empty: hardware if it works");
   app.add_option("--log", options.log_level, "kernel log level, 0 (off) to 5 (trace)");
-  app.add_option("--vcpus", options.max_vcpus, "at most this many virtual CPUs");
+  app.add_option("--vcpus", options.vcpus, "this many virtual CPUs, if the enclave has them (default: one for each CPU)");
   app.add_option("--env", options.environment, "NAME=value for the program (repeatable)")->take_all();
   app.add_flag("--stats", options.stats, "print counters at the end");
   app.add_flag("--assert", options.emulator_assertions, "let the emulator check the kernel's exits");

@@ -99,8 +99,7 @@ std::uint32_t online_cpus() {
 }
 
 std::uint32_t vcpu_count(const RunOptions& options, std::size_t tcs_count) {
-  std::uint32_t count = online_cpus();
-  if (options.max_vcpus != 0) count = std::min(count, options.max_vcpus);
+  const std::uint32_t count = options.vcpus != 0 ? options.vcpus : online_cpus();
   return std::min({count, static_cast<std::uint32_t>(tcs_count), host_abi::kMaxVcpus});
 }
 

@@ -33,7 +33,7 @@ struct RunOptions {
   EmulatorMode emulator = EmulatorMode::fast;
   bool emulator_assertions = false;  // check the kernel's exits (tests)
   std::uint32_t log_level = 1;       // 0 off, 1 error, 2 warn, 3 info, 4 debug, 5 trace
-  std::uint32_t max_vcpus = 0;       // 0: as many as CPUs are online
+  std::uint32_t vcpus = 0;           // 0: as many as CPUs are online; never more than the enclave has
   bool stats = false;                // print counters to stderr at the end
   bool quiet = false;                // no line about the emulator
   bool forward_signals = true;

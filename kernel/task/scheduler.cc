@@ -116,7 +116,7 @@ void Scheduler::choose_wake(Vcpu& local, std::uint32_t target) {
     }
     if (chosen == count_) return;
   }
-  local.owed_wakes.fetch_or(std::uint32_t{1} << (chosen & 31), std::memory_order_relaxed);
+  local.owed_wakes.fetch_or(std::uint64_t{1} << chosen, std::memory_order_relaxed);
   if (local.current != nullptr) local.current->set_work(frame::kWorkTimers);
 }
 
@@ -125,7 +125,7 @@ void Scheduler::notify_running(Thread& thread) {
   if (thread.state() != ThreadState::running || index >= count_) return;
   Vcpu& local = here();
   if (&vcpus_[index] == &local) return;  // it is us: the return path will see the work bits
-  local.owed_kicks.fetch_or(std::uint32_t{1} << (index & 31), std::memory_order_relaxed);
+  local.owed_kicks.fetch_or(std::uint64_t{1} << index, std::memory_order_relaxed);
   if (local.current != nullptr) local.current->set_work(frame::kWorkTimers);
 }
 
@@ -345,8 +345,8 @@ void Scheduler::on_earlier_timer() {
 
 void Scheduler::pay_debts() {
   Vcpu& local = here();
-  if (std::uint32_t wakes = local.owed_wakes.exchange(0, std::memory_order_acq_rel); wakes != 0) {
-    for (std::uint32_t index = 0; index < count_ && index < 32; ++index) {
+  if (const std::uint64_t wakes = local.owed_wakes.exchange(0, std::memory_order_acq_rel); wakes != 0) {
+    for (std::uint32_t index = 0; index < count_; ++index) {
       if ((wakes >> index & 1) == 0) continue;
       VcpuState offline = VcpuState::offline;
       if (vcpus_[index].state.compare_exchange_strong(offline, VcpuState::busy))
@@ -355,8 +355,8 @@ void Scheduler::pay_debts() {
         host_.wake_vcpu(index);
     }
   }
-  if (std::uint32_t kicks = local.owed_kicks.exchange(0, std::memory_order_acq_rel); kicks != 0) {
-    for (std::uint32_t index = 0; index < count_ && index < 32; ++index)
+  if (const std::uint64_t kicks = local.owed_kicks.exchange(0, std::memory_order_acq_rel); kicks != 0) {
+    for (std::uint32_t index = 0; index < count_; ++index)
       if ((kicks >> index & 1) != 0) host_.kick_vcpu(index);
   }
 }

@@ -62,8 +62,9 @@ class Scheduler {
     std::atomic<std::uint64_t> switches{0};
     std::uint64_t idle_rsp = 0;
     Thread* previous = nullptr;         // the thread that has just switched away; for finish_switch
-    std::atomic<std::uint32_t> owed_wakes{0};  // bit set: wake_vcpu before returning to user code
-    std::atomic<std::uint32_t> owed_kicks{0};
+    static_assert(kMaxVcpus <= 64);
+    std::atomic<std::uint64_t> owed_wakes{0};  // bit set: wake_vcpu before returning to user code
+    std::atomic<std::uint64_t> owed_kicks{0};
   };
 
   Vcpu& here();

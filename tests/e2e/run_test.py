@@ -22,24 +22,29 @@ OCCLUM = os.path.join(BUILD, "cli", "occlum")
 BUSYBOX = "/bin/busybox"
 LIMIT = 60  # seconds that nothing here should need
 
-# Two threads busy at once for a while; prints the processors that there are.
+# As many threads as the argument says (one if there is none) busy for a while beside the first; prints the processors that there are.
 SPIN = r"""
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+static long length = 200000000;  /* ns */
 static void *spin(void *unused) {
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     do clock_gettime(CLOCK_MONOTONIC, &now);
-    while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 200000000L);
+    while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < length);
     return unused;
 }
-int main(void) {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, spin, NULL) != 0) return 1;
+int main(int argc, char **argv) {
+    pthread_t threads[64];
+    const int count = argc > 1 ? atoi(argv[1]) : 1;
+    if (argc > 1) length = 1500000000;
+    for (int i = 0; i < count; ++i)
+        if (pthread_create(&threads[i], NULL, spin, NULL) != 0) return 1;
     spin(NULL);
-    pthread_join(thread, NULL);
+    for (int i = 0; i < count; ++i) pthread_join(threads[i], NULL);
     printf("%ld\n", sysconf(_SC_NPROCESSORS_ONLN));
     return 0;
 }
@@ -227,15 +232,35 @@ class RunTest(unittest.TestCase):
 
     # ---- virtual CPUs
 
-    def test_vcpus_are_added_when_there_is_work_for_them(self):
-        if len(os.sched_getaffinity(0)) < 2:
-            self.skipTest("one processor")
-        instance = os.path.join(self.folder, "vcpus")
+    def spinning(self, name):
+        """A copy of the instance that has the program /bin/spin."""
+        instance = os.path.join(self.folder, name)
         shutil.copytree(self.instance, instance)
         source = os.path.join(self.folder, "spin.c")
         with open(source, "w") as file:
             file.write(SPIN)
         subprocess.run(["gcc", "-O1", "-static", "-pthread", source, "-o", os.path.join(instance, "image", "bin", "spin")], check=True)
+        return instance
+
+    def test_more_vcpus_than_bits_in_a_word(self):
+        instance = self.spinning("many vcpus")
+        path = os.path.join(instance, "Occlum.json")
+        with open(path) as file:
+            config = json.load(file)
+        config["resource_limits"]["max_num_of_threads"] = 64
+        with open(path, "w") as file:
+            json.dump(config, file)
+        subprocess.run([OCCLUM, "build"], cwd=instance, env=self.env, check=True, capture_output=True)
+        result = subprocess.run([os.path.join(BUILD, "host", "occlum-boot"), "--enclave", "build/enclave.bin", "--image", "build/image.bin",
+                                 "--vcpus", "48", "--stats", "/bin/spin", "60"], cwd=instance, env=self.env, timeout=LIMIT, capture_output=True, text=True)
+        self.assertEqual(result.stdout, "48\n", result.stderr)
+        # Each tick starts one while work waits; how many ticks there are depends on how busy the machine is.
+        self.assertGreater(int(re.search(r"start_vcpu +(\d+)", result.stderr).group(1)), 8)
+
+    def test_vcpus_are_added_when_there_is_work_for_them(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("one processor")
+        instance = self.spinning("vcpus")
         path = os.path.join(instance, "Occlum.json")
         with open(path) as file:
             config = json.load(file)

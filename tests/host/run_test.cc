@@ -108,7 +108,7 @@ TEST_F(RunTest, TheBootBlockIsFilled) {
   EXPECT_EQ(run({"environment"}, [](auto& options) { options.environment = {"A=1", "B=2", "C="}; }).value(), 3);
   EXPECT_EQ(run({"hostname"}).value(), 1);
   EXPECT_EQ(run({"clock"}).value(), 1);
-  EXPECT_EQ(run({"vcpus"}, [](auto& options) { options.max_vcpus = 1; }).value(), 1);
+  EXPECT_EQ(run({"vcpus"}, [](auto& options) { options.vcpus = 1; }).value(), 1);
   EXPECT_LE(run({"vcpus"}).value(), 2);
 }
 
