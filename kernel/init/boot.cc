@@ -25,6 +25,7 @@
 #include "kernel/host/log.h"
 #include "kernel/host/memory.h"
 #include "kernel/mm/init.h"
+#include "kernel/mm/overlap.h"
 #include "kernel/task/residency.h"
 #include "kernel/task/scheduler.h"
 #include "sgx/arch.h"
@@ -180,6 +181,16 @@ void report_statistics() {
   line("of them trapped", totals.trapped_syscalls);
   line("exceptions and interrupts", totals.exceptions);
   line("task switches", scheduler().switches());
+  const OverlapStatistics& overlap = overlap_statistics();
+  line("forks", overlap.forks.load());
+  line("member switches in overlap groups", overlap.switches.load());
+  line("pages set aside", overlap.pages_copied.load());
+  line("pages put back in place", overlap.pages_swapped.load());
+  line("pages dropped for other members", overlap.pages_dropped.load());
+  const OverlapUsage left = overlap_usage();
+  line("left at the end: contended ranges", left.ranges);
+  line("left at the end: contents of pages", left.versions);
+  line("left at the end: address spaces", left.spaces);
   static_cast<void>(host::call(Op::log, {.args = {kStatistics}, .out = bytes_of(text.view()), .in = {}, .in_exact = false}).ok());
 }
 

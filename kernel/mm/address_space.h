@@ -237,6 +237,9 @@ class AddressSpace final : public RefCounted<AddressSpace>,
   // image.cc
   Result<bool> map_cached_image(const MapRequest& request, std::uint64_t size, std::uint64_t& begin) EXCLUDES(lock_);
   void adopt_image_locked(MappedImage& image, const MapRequest& request) REQUIRES(lock_);
+  Result<bool> map_sibling_image(const MapRequest& request, std::uint64_t size) EXCLUDES(lock_, overlap_lock);
+  const AddressSpace* find_sibling(const MapRequest& request, std::uint64_t end) const REQUIRES(overlap_lock);
+  Result<> copy_part_locked(const Area& from, const MapRequest& request, const RefPtr<PatchSet>& patches) REQUIRES(lock_, overlap_lock);
   bool keep_image_locked(Area& first) REQUIRES(lock_);
   void free_with_reserve_locked() REQUIRES(lock_);
   RefPtr<MappedImage> image_around_locked(const MapRequest& request, std::uint64_t size) const REQUIRES(lock_);

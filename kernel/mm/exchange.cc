@@ -60,6 +60,9 @@ class Exchange {
   void evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
   Result<> save_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
   void place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
+  Result<> prepare_page(const Area& area, std::uint64_t page) REQUIRES(overlap_lock);
+  static bool can_overwrite(mm::PageState state, std::uint32_t permissions);
+  void place_absent(const Area& area, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
   Result<> place_page(const Area& area, std::uint64_t page) REQUIRES(overlap_lock);
   void fill_absent() REQUIRES(overlap_lock);
   Result<> fill_page(const Area& area, std::uint64_t page, PageVersion& version) REQUIRES(overlap_lock);
@@ -157,8 +160,9 @@ void Exchange::place() {
     for (ContendedRange* range = ranges.from(area->begin); range != nullptr && range->begin < area->end; range = ContendedRanges::next(*range))
       if (range->holders > 1 || range->is_mixed || to_.versions_.next(range->begin, range->end) < range->end)
         place_piece(*area, *range, std::max(area->begin, range->begin), std::min(area->end, range->end));
+    flush();
+    place_absent(*area, area->begin, area->end);
   }
-  flush();
   if (!mm::page_map().has_edmm()) fill_absent();
   // Each range is held as a whole, so that nothing of it is left now that is not in order.
   for (const Area* area = to_.areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
@@ -201,6 +205,21 @@ void Exchange::place_piece(const Area& area, ContendedRange& range, std::uint64_
       restrict_page(page, mm::permissions_for(area.prot) & ~frame::kPageWrite);
       continue;
     }
+    // First everything that cannot be written over goes, in runs; the rest of it comes when place_absent() does the same in runs.
+    if (!prepare_page(area, page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
+  }
+}
+
+// The pages of the area that are still set aside: they are added in runs, one call to the host for each.
+void Exchange::place_absent(const Area& area, std::uint64_t begin, std::uint64_t end) {
+  mm::PageMap& pages = mm::page_map();
+  for (std::uint64_t page = to_.versions_.next(begin, end); page < end; page = to_.versions_.next(page + kPageSize, end)) {
+    if (to_.versions_.find(page)->in_place()) continue;
+    if (!pages.state(page).pending()) {
+      std::uint64_t stop = page + kPageSize;
+      while (stop < end && !pages.state(stop).present() && to_.versions_.find(stop) != nullptr) stop += kPageSize;
+      if (!pages.prepare(page, stop).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
+    }
     if (!place_page(area, page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
   }
 }
@@ -224,10 +243,23 @@ Result<> Exchange::free_in_place(std::uint64_t page) {
   return {};
 }
 
+// What is set aside is written over a page that allows it; another page has to go first.
+Result<> Exchange::prepare_page(const Area& area, std::uint64_t page) {
+  const mm::PageState state = mm::page_map().state(page);
+  if (!state.present()) return {};
+  if (!state.vacant()) TRY(free_in_place(page));
+  if (can_overwrite(state, mm::permissions_for(area.prot))) return place_page(area, page);
+  drop(page);
+  return {};
+}
+
+bool Exchange::can_overwrite(mm::PageState state, std::uint32_t permissions) {
+  constexpr std::uint32_t kReadWrite = frame::kPageRead | frame::kPageWrite;
+  return state.present() && (!mm::page_map().has_edmm() || (state.permissions() == permissions && permissions == kReadWrite));
+}
+
 // What was set aside comes back. If others share it and it cannot be written, it lies in place for all of them.
 Result<> Exchange::place_page(const Area& area, std::uint64_t page) {
-  flush();
-  if (const mm::PageState state = mm::page_map().state(page); state.present() && !state.vacant()) TRY(free_in_place(page));
   PageVersion& version = *to_.versions_.find(page);
   TRY(fill_page(area, page, version));
   if (version.is_shared() && (mm::page_map().state(page).permissions() & frame::kPageWrite) == 0)
@@ -238,17 +270,16 @@ Result<> Exchange::place_page(const Area& area, std::uint64_t page) {
 }
 
 Result<> Exchange::fill_page(const Area& area, std::uint64_t page, PageVersion& version) {
-  constexpr std::uint32_t kReadWrite = frame::kPageRead | frame::kPageWrite;
   mm::PageMap& pages = mm::page_map();
   const std::uint32_t permissions = mm::permissions_for(area.prot);
   overlap_statistics().pages_swapped.fetch_add(1, std::memory_order_relaxed);
   const mm::PageState state = pages.state(page);
-  if (state.present() && (!pages.has_edmm() || (state.permissions() == permissions && permissions == kReadWrite))) {
+  if (can_overwrite(state, permissions)) {
     copy_bytes(frame::page_bytes(page, kPageSize), version.bytes());
     pages.mark(page, mm::PageState::kVacant, false);
     return {};
   }
-  if (state.present()) TRY(pages.release(page, page + kPageSize));
+  if (state.present()) TRY(pages.release(page, page + kPageSize));  // the host did not take it before
   TRY(pages.commit_copy(page, version.bytes(), permissions | frame::kPageRead));
   return permissions == 0 ? pages.set_permissions(page, page + kPageSize, 0) : Result<>();
 }

@@ -5,6 +5,7 @@
 
 #include "kernel/frame/pages.h"
 #include "kernel/mm/address_space.h"
+#include "kernel/mm/exchange.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/patch.h"
 #include "kernel/mm/range_walk.h"
@@ -50,6 +51,85 @@ void AddressSpace::adopt_image_locked(MappedImage& image, const MapRequest& requ
     }
     insert_locked(*part);
   }
+}
+
+// A program that others run already, linked to fixed addresses: the unwritten pages of theirs become this space's as well, where they lie.
+// True if it was done; then this space is the only one in place.
+Result<bool> AddressSpace::map_sibling_image(const MapRequest& request, std::uint64_t size) {
+  if (!request.image || !request.file || request.placement == Placement::anywhere || !may_contend_.load(std::memory_order_seq_cst)) return false;
+  const std::uint64_t end = request.address + size;
+  const LockGuard guard(lock_);
+  if (const Area* there = area_from(request.address); there != nullptr && there->begin < end) return false;
+  if (!check_limits_locked(size, request.prot, true, false).ok()) return false;
+  const LockGuard overlap(overlap_lock);
+  if (!mm::is_sole_resident(*this)) return false;
+  const AddressSpace* sibling = find_sibling(request, end);
+  if (sibling == nullptr) return false;
+  TRY(mm::cover_holders(*this, request.address, end));
+  for (const Area* area = sibling->area_at(request.address); area != nullptr && area->begin < end; area = AreaTree::next(*area)) {
+    RefPtr<PatchSet> patches;
+    if (area->patches) {
+      patches = find_patches(*area->patches);
+      if (!patches) {
+        patches = TRY(area->patches->clone());
+        TRY(mm::cover_holders(*this, patches->stubs(), patches->stubs() + patches->stub_bytes()));
+        const Area* stubs = sibling->area_at(patches->stubs());
+        KASSERT(stubs != nullptr && stubs->kind == AreaKind::stub);
+        TRY(copy_part_locked(*stubs, request, patches));
+      }
+    }
+    if (area->kind == AreaKind::stub) continue;  // it came with its code
+    TRY(copy_part_locked(*area, request, patches));
+    if (patches) ++patches->areas;
+  }
+  return true;
+}
+
+// A member of the group that has exactly the image that is asked for, complete.
+const AddressSpace* AddressSpace::find_sibling(const MapRequest& request, std::uint64_t end) const {
+  OverlapGroup* group_now = group.load(std::memory_order_relaxed);
+  if (group_now == nullptr) return nullptr;
+  for (AddressSpace* member = group_now->members.front(); member != nullptr; member = group_now->members.next(*member)) {
+    const Area* area = member->area_at(request.address);
+    if (member == this || area == nullptr || !area->image) continue;
+    const RefPtr<MappedImage> image = area->image;
+    if (image->begin() != request.address || image->end() != end || image->file().get() != request.file.get() || image->offset() != request.offset) continue;
+    std::uint64_t at = request.address;
+    for (; area != nullptr && area->begin == at && at < end; area = AreaTree::next(*area)) {
+      if (!(area->image == image) || (area->patches && area->was_writable)) break;
+      at = area->end;
+    }
+    if (at == end) return member;
+  }
+  return nullptr;
+}
+
+// As adopt_image_locked(), of what another space has.
+Result<> AddressSpace::copy_part_locked(const Area& from, const MapRequest& request, const RefPtr<PatchSet>& patches) {
+  Own<Area> part = TRY(clone_area(from));
+  part->patches = patches;
+  if (part->kind != AreaKind::stub) {
+    part->zero_filled = from.zero_filled || from.kind == AreaKind::anonymous;
+    if (from.kind != AreaKind::file) part->offset = from.begin - from.image->bias();
+    part->kind = AreaKind::file;
+    part->file = request.file;
+    part->prot = request.prot;
+    part->was_writable = (request.prot & kProtWrite) != 0;
+    part->label = request.label;
+    part->locked = part->dont_fork = part->wipe_on_fork = false;
+    part->fault_pages = 0;
+    if (!from.is_clean()) part->mapping = next_mapping();
+  }
+  ContendedRanges& ranges = mm::contended_ranges();
+  for (ContendedRange* range = ranges.from(from.begin); range != nullptr && range->begin < from.end; range = ContendedRanges::next(*range)) {
+    ++range->holders;
+    const bool same = mm::can_refill(from) && range->content == from.mapping && from.mapping != 0;
+    if (!same) mm::vacate(range->begin, range->end);
+    range->is_mixed = false;
+    range->content = 0;
+  }
+  insert_locked(*part.leak());
+  return {};
 }
 
 // The image that a fixed mapping lies in and belongs to: more of the same file, or memory without a file (.bss).

@@ -135,6 +135,8 @@ Result<std::uint64_t> AddressSpace::map(const MapRequest& asked) {
   std::uint64_t begin = 0;
   const bool cached = TRY(map_cached_image(request, size, begin));
   if (cached) return begin;
+  const bool shared = TRY(map_sibling_image(request, size));
+  if (shared) return request.address;
   bool locks = false;
   {
     DeadAreas dead;

@@ -212,6 +212,13 @@ void Residency::note_counted(Thread& thread, AddressSpace& space) {
 bool Residency::admit(Thread& thread) {
   AddressSpace* space = space_of(thread.context_.user_space);
   if (space == nullptr) return true;
+  // It takes the place of the one that runs on the same memory: the count stays.
+  if (frame::ThreadContext* context = frame::this_vcpu().current; context != nullptr && context->owner->counted_ == space && !thread.queued_ &&
+      space->group.load(std::memory_order_relaxed) == nullptr) {
+    context->owner->counted_ = nullptr;
+    thread.counted_ = space;
+    return true;
+  }
   // Counted first, then asked: whoever forms a group sees the one or is seen by the other.
   space->running.fetch_add(1, std::memory_order_seq_cst);
   if (thread.queued_) {

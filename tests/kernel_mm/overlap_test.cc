@@ -20,6 +20,7 @@ constexpr bool kFaults = true;
 constexpr std::uint64_t kLimit = std::uint64_t{512} << 20;
 constexpr std::uint64_t kFixed = kUserBegin + (std::uint64_t{64} << 20);  // where fixed mappings collide
 constexpr int kFixedPages = 96;
+constexpr std::uint64_t kProgram = kFixed + (std::uint64_t{32} << 20);
 
 // Without EDMM nothing faults: what is not there at once is wrong.
 int load_byte(AddressSpace& space, std::uint64_t at) { return kFaults ? load(space, at) : user_byte(at); }
@@ -119,6 +120,36 @@ class Overlap : public ::testing::TestWithParam<int> {
     auto made = current().space->map(request);
     ASSERT_TRUE(made.ok()) << static_cast<int>(made.error()) << " step " << steps;
     set_pages(std::move(made).value_or(0), count, request.prot, from, request.offset);
+  }
+
+  // A program linked to a fixed address, as exec maps it.
+  void map_program() {
+    MapRequest request;
+    request.address = kProgram;
+    request.size = 50 * kPage;
+    request.prot = kR;
+    request.image = true;
+    request.placement = Placement::fixed_noreplace;
+    request.file = Ref<FileBacking>(image);
+    const auto made = current().space->map(request);
+    if (!made.ok() && made.error() == Errno::exist) return;
+    ASSERT_TRUE(made.ok()) << "step " << steps;
+    struct Segment {
+      std::uint64_t first, count;
+      std::uint32_t prot;
+      bool has_file;
+    };
+    for (const Segment& segment : {Segment{0, 8, kR, true}, {8, 20, kRX, true}, {28, 6, kR, true}, {34, 6, kRW, true}, {40, 10, kRW, false}}) {
+      MapRequest part;
+      part.address = kProgram + segment.first * kPage;
+      part.size = segment.count * kPage;
+      part.prot = segment.prot;
+      part.placement = Placement::fixed;
+      if (segment.has_file) part.file = Ref<FileBacking>(image);
+      part.offset = segment.has_file ? segment.first * kPage : 0;
+      ASSERT_TRUE(current().space->map(part).ok()) << "step " << steps;
+      set_pages(part.address, segment.count, part.prot, segment.has_file ? image.get() : nullptr, part.offset);
+    }
   }
 
   void unmap_something() {
@@ -256,7 +287,9 @@ class Overlap : public ::testing::TestWithParam<int> {
       case 16: case 17: return touch_other();
       case 18: {  // a fresh process, as exec makes one
         if (processes.size() < 9) processes.push_back(std::make_unique<Process>());
-        return switch_to(processes.size() - 1);
+        switch_to(processes.size() - 1);
+        if (pick(2) == 0) map_program();
+        return;
       }
       case 19: {
         const std::uint64_t at = some_page();
