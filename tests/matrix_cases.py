@@ -244,3 +244,13 @@ def crowds():
 
 def all_cases():
     return list(conformance()) + list(programs()) + list(fuzzing()) + list(crowds()) + list(matrix_processes.cases(case, "{data}", PYTHON))
+
+
+# What also runs without EDMM. Not in it: what needs page protection (mmap, signals), what reserves address space by the hundred megabytes (Go,
+# 64 threads), and fuzz.smash (all memory is writable and lies at low addresses, so that wild pointers may hit the neighbour rightly).
+SGX1 = {"conf." + name for name in ("files", "paths", "attrs", "threads", "futex", "clock", "events", "sockets", "system", "startup", "calls", "jit",
+                                    "errno_table", "errno_sockets", "static_nonpie", "static_pie", "dynamic_nonpie", "many_tasks", "threads_static",
+                                    "musl_dynamic", "musl_static", "musl_files", "language", "rust")}
+SGX1 |= {"prog." + name for name in ("true", "false", "ls", "cat", "sort", "awk", "grep", "tar_create", "gzip", "xz", "sqlite_memory", "sqlite_file", "python_basics",
+                                     "perl", "busybox_sh", "busybox_static_sh")}
+SGX1 |= {"fuzz.errno.01", "fuzz.errno.02"}

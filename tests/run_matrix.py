@@ -32,11 +32,12 @@ STABLE_TIME = 1000000000  # of every file of the test data
 
 
 class Matrix:
-    def __init__(self, build, mode):
+    def __init__(self, build, mode, sgx1=False):
         self.work = os.path.join(os.path.abspath(build), "tests", "matrix")
         self.occlum = os.path.join(os.path.abspath(build), "cli", "occlum")
         self.mode = mode
-        self.instance = os.path.join(self.work, "instance")
+        self.sgx1 = sgx1  # an instance without EDMM: all memory is there from the start, RWX
+        self.instance = os.path.join(self.work, "instance-sgx1" if sgx1 else "instance")
         self.bin = os.path.join(self.work, "bin")
         self.data = os.path.join(self.work, "data")
 
@@ -125,7 +126,7 @@ class Matrix:
 
     def make_instance(self):
         """Builds the instance unless it is newer than everything that goes into it."""
-        stamp = os.path.join(self.work, "instance.stamp")
+        stamp = self.instance + ".stamp"
         build = os.path.dirname(os.path.dirname(self.occlum))
         inputs = [self.occlum, os.path.join(build, "kernel", "occlum-kernel.elf"), os.path.join(HERE, "matrix_cases.py"), os.path.join(HERE, "matrix_processes.py"), os.path.abspath(__file__),
                   os.path.join(TOP, "tools", "stage.py"), *(os.path.join(self.bin, n) for n in os.listdir(self.bin))]
@@ -142,6 +143,9 @@ class Matrix:
         settings["env"] = {"default": ["%s=%s" % kv for kv in ENVIRONMENT.items()], "untrusted": []}
         settings["resource_limits"]["user_space_size"] = "1GB"
         settings["resource_limits"]["user_space_max_size"] = "4GB"
+        if self.sgx1:
+            settings["resource_limits"]["user_space_size"] = settings["resource_limits"]["user_space_max_size"] = "512MB"
+            settings["feature"]["enable_edmm"] = False
         with open(config, "w") as f:
             json.dump(settings, f, indent=2)
         image = os.path.join(self.instance, "image")
@@ -154,7 +158,8 @@ class Matrix:
         os.makedirs(os.path.join(image, "tmp"), exist_ok=True)
         with open(os.path.join(image, ".inside-an-instance"), "w"):
             pass  # programs that must not run natively look for it
-        shutil.copytree(self.data, os.path.join(image, "data"), symlinks=True)
+        leave_out = shutil.ignore_patterns("big") if self.sgx1 else None
+        shutil.copytree(self.data, os.path.join(image, "data"), symlinks=True, ignore=leave_out)
         self.tool("build", cwd=self.instance)
         with open(stamp, "w"):
             pass
@@ -287,13 +292,16 @@ def main():
     ap.add_argument("--mode", choices=["fast", "strict"], default="fast")
     ap.add_argument("--repeat", type=int, default=1)
     ap.add_argument("--jobs", type=int, default=1)
+    ap.add_argument("--sgx1", action="store_true", help="an instance without EDMM, and the smaller list of cases for it")
     ap.add_argument("--without-instance", action="store_true", help="prepare: programs and data alone")
     opt = ap.parse_args()
     cases = [c for c in matrix_cases.all_cases() if re.search(opt.filter, c.name)]
     if opt.what == "list":
         print("\n".join(c.name for c in cases))
         return 0
-    matrix = Matrix(opt.build, opt.mode)
+    if opt.sgx1:
+        cases = [c for c in cases if c.name in matrix_cases.SGX1]
+    matrix = Matrix(opt.build, opt.mode, opt.sgx1)
     os.makedirs(matrix.work, exist_ok=True)
     if opt.what == "prepare":
         matrix.compile()

@@ -11,6 +11,7 @@
 #include "kernel/base/config.h"
 #include "kernel/frame/asm.h"
 #include "kernel/frame/layout.h"
+#include "kernel/frame/pages.h"
 #include "kernel/frame/panic.h"
 #include "kernel/frame/vcpu_block.h"
 #include "sgx/arch.h"
@@ -19,6 +20,8 @@ namespace kernel::frame {
 namespace {
 
 constexpr std::uint64_t kVectorInterrupt = 0xff;  // kernel_trap's code for "no exception: the time slice may be over"
+
+constinit PageQuery page_query = nullptr;
 
 struct FixUp {
   std::uint64_t begin, end, target;
@@ -109,6 +112,7 @@ void kernel_fault(VcpuBlock& vcpu, const Interrupted& state) {
     return;
   }
   if (page_fault && state.address >= layout().elrange_size) return;
+  if (page_fault && page_query != nullptr && page_query(state.address, (state.error & sgx::kPfWrite) != 0)) return;
   // The panic must not run here: at CSSA 1 there is no way to call the host. It continues at CSSA 0 on the idle stack, which nobody needs now.
   gpr.rdi = gpr.rip;
   gpr.rsi = state.vector;
@@ -120,6 +124,8 @@ void kernel_fault(VcpuBlock& vcpu, const Interrupted& state) {
 }
 
 }  // namespace
+
+void set_page_query(PageQuery query) { page_query = query; }
 
 bool kernel_page_is_ours(std::uint64_t address) {
   const host_abi::KernelLayout& where = layout();

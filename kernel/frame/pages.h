@@ -30,5 +30,10 @@ Result<> extend_permissions(std::uint64_t page, std::uint32_t permissions);
 std::span<std::byte> page_bytes(std::uint64_t address, std::size_t size);
 void zero_pages(std::uint64_t address, std::size_t size);
 
+// Whom the exception handler asks whether a page of the user window is the enclave's, with this access: if kernel code faults there, the
+// host took it from the page tables. The answer takes no lock. Set once, at boot.
+using PageQuery = bool (*)(std::uint64_t address, bool write);
+void set_page_query(PageQuery query);
+
 }  // namespace kernel::frame
 #endif  // KERNEL_FRAME_PAGES_H

@@ -122,6 +122,7 @@ Result<> start_memory() {
   const bool edmm = config_flag(host_abi::kConfigEdmm);
   if (edmm) frame::heap_set_grow(&add_pages);
   mm::set_grace_period(&frame::wait_for_copies);
+  frame::set_page_query(&mm::is_committed);
   return mm::initialise({.user_begin = layout.user.start,
                          .user_end = layout.user.end(),
                          .committed_end = layout.user.start + layout.user_committed,

@@ -19,6 +19,9 @@ struct MemoryConfig {
 // Once, by the first vCPU, after the heap works and before any AddressSpace. ENOMEM.
 Result<> initialise(const MemoryConfig& config);
 
+// True if the page is there by right and allows the access. Without locks: for the exception handler (frame::PageQuery).
+bool is_committed(std::uint64_t address, bool write);
+
 struct SystemMemory {  // bytes
   std::uint64_t limit, committed, cached;  // cached: committed but in no mapping, can be given back at any time
 };

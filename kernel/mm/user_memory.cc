@@ -203,6 +203,14 @@ bool cache_is_too_large() {
 
 }  // namespace
 
+bool is_committed(std::uint64_t address, bool write) {
+  const Memory& self = memory();
+  if (address < self.begin || address >= self.end) return false;
+  if (!page_map().has_edmm()) return true;  // all of it was added at load
+  const PageState state = page_map().state(round_down(address, kPageSize));
+  return state.present() && (!write || (state.permissions() & frame::kPageWrite) != 0);
+}
+
 Result<> initialise(const MemoryConfig& config) {
   if (!is_aligned(config.user_begin | config.user_end, kPageSize) || config.user_begin >= config.user_end) return Errno::inval;
   Memory& self = memory();
