@@ -1,6 +1,7 @@
 #include "host/calls.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -55,6 +56,7 @@ constexpr TerminalRequest kTerminalRequests[] = {
     {0x5411, 4, false, false},       // TIOCOUTQ
     {0x541b, 4, false, false},       // FIONREAD
     {0x5409, 0, true, true},         // TCSBRK
+    {0x5425, 0, true, true},         // TCSBRKP
     {0x540a, 0, true, true},         // TCXONC
     {0x540b, 0, true, true},         // TCFLSH
 };
@@ -120,6 +122,7 @@ std::int64_t HostCalls::serve_common(const CallSlot& request) {
     case Op::lseek: return seek(request);
     case Op::close_handle: return parts_.handles.close(request.args[0]);
     case Op::clock: parts_.clock.sample(); return 0;
+    case Op::suspend: return result_of(kill(getpid(), SIGSTOP));
     case Op::augment:
     case Op::restrict_perm:
     case Op::modify_type:

@@ -30,7 +30,7 @@ class VcpuControl {
   virtual void wake_io() = 0;
 };
 
-inline constexpr std::uint32_t kOpCount = 19;  // Op values are below
+inline constexpr std::uint32_t kOpCount = 20;  // Op values are below
 
 // Requests by operation, for --stats.
 struct CallCounters {

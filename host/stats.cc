@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kOpNames[kOpCount] = {
     "wake_io",  "log",     "read",          "write",       "poll",   "ioctl_get",  "ioctl_set", "fstat",     "clock", "augment",
-    "restrict", "retype",  "remove",        "start_vcpu",  "tick",   "wake_vcpu",  "lseek",     "kick_vcpu", "close",
+    "restrict", "retype",  "remove",        "start_vcpu",  "tick",   "wake_vcpu",  "lseek",     "kick_vcpu", "close", "suspend",
 };
 constexpr std::string_view kExitNames[8] = {"resume", "host_call", "idle", "yield", "stop_vcpu", "shutdown", "panic", "retired"};
 

@@ -63,6 +63,7 @@ enum class Op : std::uint32_t {
   lseek = 16,        // args[0] = handle, args[1] = offset, args[2] = whence
   kick_vcpu = 17,    // args[0] = index: interrupt a running vCPU (kPendingWake), so that it looks at its run queue
   close_handle = 18, // args[0] = handle
+  suspend = 19,      // the first process has stopped: stop the runtime until the user continues it
 };
 
 // One host call. The kernel fills it, the host writes `result` (>= 0 or -errno) and then `token_done` = token.

@@ -32,6 +32,8 @@ PROGRAMS = {
     "events": ("events.c", "gcc", []),
     "sysv": ("sysv.c", "gcc", []),
     "sockets": ("sockets.c", "gcc", []),
+    "tty": ("tty.c", "gcc", []),
+    "jobs": ("jobs.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
     "calls": ("calls.c", "gcc", []),

@@ -70,6 +70,12 @@ Result<> stream_ioctl_set(std::uint32_t handle, std::uint64_t request, std::span
   return {};
 }
 
+Result<> stream_ioctl_value(std::uint32_t handle, std::uint64_t request, std::uint64_t value) {
+  TRY(call(Op::ioctl_set, handle, request, value));
+  return {};
+}
+void suspend_runtime() { static_cast<void>(call(Op::suspend).ok()); }
+
 std::uint64_t image_size() { return boot().image_size; }
 
 Result<> read_image(std::uint64_t offset, std::span<std::byte> into) {

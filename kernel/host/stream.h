@@ -21,6 +21,9 @@ Result<std::uint64_t> stream_seek(std::uint32_t handle, std::int64_t offset, std
 // Terminal controls; the host allows terminal requests only.
 Result<> stream_ioctl_get(std::uint32_t handle, std::uint64_t request, std::span<std::byte> into);
 Result<> stream_ioctl_set(std::uint32_t handle, std::uint64_t request, std::span<const std::byte> from);
+Result<> stream_ioctl_value(std::uint32_t handle, std::uint64_t request, std::uint64_t value);
+// The user's shell gets its terminal back: `occlum run` stops until it is continued.
+void suspend_runtime();
 
 }  // namespace kernel::host
 #endif  // KERNEL_HOST_STREAM_H

@@ -3,20 +3,23 @@
 #include "abi/signal.h"
 #include "kernel/base/string.h"
 #include "kernel/fs/dev/devfs.h"
-#include "kernel/fs/dev/host_stream.h"
 #include "kernel/fs/proc/procfs.h"
 #include "kernel/fs/register.h"
 #include "kernel/fs/sys/sysfs.h"
+#include "kernel/fs/tty/console.h"
 #include "kernel/host/client.h"
 #include "kernel/host/clock.h"
 #include "kernel/host/log.h"
+#include "kernel/host/stream.h"
 #include "kernel/init/boot.h"
 #include "kernel/init/launch.h"
 #include "kernel/syscall/exec.h"
 #include "kernel/syscall/trace.h"
 #include "kernel/task/exec.h"
+#include "kernel/task/job_control.h"
 #include "kernel/task/process.h"
 #include "kernel/task/signal.h"
+#include "kernel/task/terminal.h"
 #include "kernel/task/vdso.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/fs_context.h"
@@ -34,11 +37,11 @@ void on_init_exit(std::int32_t wait_status) {
   shut_down(signal != 0 ? 128 + signal : (wait_status >> 8) & 0xff);
 }
 
-Result<Ref<ProcessResource>> open_standard_files() {
+Result<Ref<ProcessResource>> open_standard_files(const FsContext& fs) {
   const Ref<FdTable> files = TRY(make_ref<FdTable>());
   constexpr std::uint64_t kLimit = 1024;
   for (std::uint32_t handle = 0; handle <= 2; ++handle) {
-    auto stream = open_host_stream(handle);
+    auto stream = open_standard_stream(handle, fs);
     if (!stream.ok()) continue;  // the host gave none: the descriptor stays closed
     TRY(files->put_at(Fd{static_cast<std::int32_t>(handle)}, FileHandle(std::move(stream).release()), false, kLimit));
   }
@@ -51,6 +54,8 @@ Result<> prepare() {
   host::set_clock_listener(&update_vdso_clock);
   set_exec_files(path_exec_files());
   set_init_exit_hook(&on_init_exit);
+  set_init_stop_hook(&host::suspend_runtime);
+  TRY(console_init());
   TRY(register_file_systems());
   TRY(register_device_file_systems());
   TRY(register_proc_file_system());
@@ -71,18 +76,31 @@ Result<> prepare() {
 
 Result<Ref<Task>> launch(const LaunchRequest& request) {
   const Vec<std::string_view> environment = TRY(build_environment(request));
-  const Ref<ProcessResource> files = TRY(open_standard_files());
   const Ref<ProcessResource> fs = TRY(make_first_fs_context());
-  return spawn_first(request.argv[0], request.argv.span(), environment.span(), files, fs);
+  // SAFETY: the file-system resource of every task is an FsContext (fs_context.h).
+  const Ref<ProcessResource> files = TRY(open_standard_files(static_cast<const FsContext&>(*fs)));
+  Ref<Task> first = TRY(spawn_first(request.argv[0], request.argv.span(), environment.span(), files, fs));
+  if (const RefPtr<Console> terminal = console()) attach_first_session(first->process(), *terminal);
+  return first;
 }
 
 }  // namespace
 
+// Signals that a terminal makes are for the group in its foreground; one that is continued has to hear of it too. All others are for
+// the first process.
 void deliver_host_signals() {
+  constexpr SignalSet kOfTerminals = signal_bit(abi::kSigInt) | signal_bit(abi::kSigQuit) | signal_bit(abi::kSigTstp) |
+                                     signal_bit(abi::kSigWinch) | signal_bit(abi::kSigCont);
   if (!host::has_user_signals()) return;
   const RefPtr<Process> first = find_process(Pid{1});
   if (!first) return;  // while booting: they wait for it
-  const std::uint64_t signals = host::take_user_signals();
+  std::uint64_t signals = host::take_user_signals();
+  if (const RefPtr<Console> terminal = console(); terminal && terminal->foreground() != Pid{}) {
+    for (int signo = 1; signo <= abi::kSigMax; ++signo)
+      if ((signals & kOfTerminals & signal_bit(signo)) != 0) signal_foreground(*terminal, signo);
+    const bool in_front = first->group() == terminal->foreground();
+    signals &= ~(in_front ? kOfTerminals : kOfTerminals & ~signal_bit(abi::kSigCont));
+  }
   for (int signo = 1; signo <= abi::kSigMax; ++signo) {
     // A full queue loses it, as kill(2) would report to the sender.
     if ((signals & signal_bit(signo)) != 0) static_cast<void>(send_signal(*first, abi::SigInfo::from_kernel(signo)).ok());

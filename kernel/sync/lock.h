@@ -33,6 +33,7 @@ enum class LockRank : std::uint8_t {
   socket,
   pipe,           // pipe buffers, eventfd, timerfd counters
   ipc,            // System V objects and POSIX message queues
+  terminal,       // one pseudo terminal
   signal,         // signal queues and handlers of one process
   process_tree,   // parent/child links, groups, sessions
   process,        // other fields of a process

@@ -151,6 +151,13 @@ Result<std::int32_t> sys_getsid(Task& task, Pid pid) { return number_of(TRY(proc
 Result<> sys_setpgid(Task& task, Pid pid, Pid group) { return set_process_group(task, pid, group); }
 Result<std::int32_t> sys_setsid(Task& task) { return number_of(TRY(create_session(task))); }
 
+// Without a terminal there is nothing to do.
+Result<> sys_vhangup(Task& task) {
+  if (!task.credentials().has(Capability::sys_tty_config)) return Errno::perm;
+  if (const RefPtr<ControllingTerminal> terminal = terminal_of(task.process())) terminal->hang_up();
+  return {};
+}
+
 Result<std::int32_t> sys_set_tid_address(Task& task, UserPtr<std::int32_t> address) {
   task.clear_child_tid = address;
   return number_of(task.tid());

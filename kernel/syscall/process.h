@@ -32,6 +32,7 @@ Result<std::int32_t> sys_getppid(Task& task);
 Result<std::int32_t> sys_getpgrp(Task& task);
 Result<std::int32_t> sys_getpgid(Task& task, Pid pid);
 Result<> sys_setpgid(Task& task, Pid pid, Pid group);
+Result<> sys_vhangup(Task& task);
 Result<std::int32_t> sys_getsid(Task& task, Pid pid);
 Result<std::int32_t> sys_setsid(Task& task);
 Result<std::int32_t> sys_set_tid_address(Task& task, UserPtr<std::int32_t> address);

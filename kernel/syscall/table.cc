@@ -214,6 +214,7 @@ consteval Table make_table() {
   entry(146, "sched_get_priority_max", sys_sched_get_priority_max);
   entry(147, "sched_get_priority_min", sys_sched_get_priority_min);
   entry(148, "sched_rr_get_interval", sys_sched_rr_get_interval);
+  entry(153, "vhangup", sys_vhangup);
   entry(157, "prctl", sys_prctl);
   entry(158, "arch_prctl", sys_arch_prctl);
   entry(160, "setrlimit", sys_setrlimit);

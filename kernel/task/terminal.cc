@@ -60,6 +60,13 @@ RefPtr<ControllingTerminal> terminal_of(const Process& process) {
   return ProcessAccess::terminal(process);
 }
 
+bool is_background(const Task& task, const ControllingTerminal& terminal) {
+  const Process& process = task.process();
+  const LockGuard guard(tree_lock);
+  if (ProcessAccess::terminal(process).get() != &terminal) return false;
+  return terminal.foreground() != Pid{} && terminal.foreground() != process.group();
+}
+
 Result<> check_background(Task& task, const ControllingTerminal& terminal, int signo) {
   Process& process = task.process();
   Pid group{};
@@ -164,14 +171,15 @@ Result<> set_foreground(Task& task, ControllingTerminal& terminal, std::int32_t 
   // Any id in use will do to be found; one that is no group has no session.
   IdSlot* named = id_table().find(Pid{group});
   if (named == nullptr || named->uses == 0) return Errno::srch;
+  // Linux takes the number of any process of the session; only a group will ever get its signals.
+  const Process* member = named->process ? named->process.get() : nullptr;
+  if (member == nullptr && named->task) member = &named->task->process();
   std::int32_t id = 0;
-  while (IdSlot* slot = id_table().next(id)) {
-    if (!slot->process || slot->process->group() != Pid{group}) continue;
-    if (slot->process->session() != process.session()) return Errno::perm;
-    TerminalAccess::set_foreground(terminal, Pid{group});
-    return {};
-  }
-  return Errno::perm;
+  while (IdSlot* slot = id_table().next(id))
+    if (slot->process && slot->process->group() == Pid{group}) member = slot->process.get();
+  if (member == nullptr || member->session() != process.session()) return Errno::perm;
+  TerminalAccess::set_foreground(terminal, Pid{group});
+  return {};
 }
 
 void signal_foreground(const ControllingTerminal& terminal, int signo) { signal_group(terminal.foreground(), signo); }
@@ -210,10 +218,10 @@ Result<Pid> create_session(Task& task) {
 }
 
 Result<> set_process_group(Task& task, Pid pid, Pid group) {
-  if (static_cast<std::int32_t>(group) < 0) return Errno::inval;
   Process& self = task.process();
   const Pid target_pid = pid == Pid{} ? self.pid() : pid;
   const Pid target_group = group == Pid{} ? target_pid : group;
+  if (static_cast<std::int32_t>(target_group) < 0) return Errno::inval;
   const LockGuard guard(tree_lock);
   IdSlot* slot = id_table().find(target_pid);
   if (slot == nullptr || (!slot->process && !slot->task)) return Errno::srch;

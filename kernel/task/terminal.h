@@ -23,6 +23,7 @@ class ControllingTerminal : public RefCounted<ControllingTerminal> {
   virtual std::uint64_t device() const = 0;  // as /proc/PID/stat shows it
   // The terminal that the instance was started on: a process of the host waits for the first process as a shell does for a job.
   virtual bool is_console() const { return false; }
+  virtual void hang_up() = 0;  // vhangup(2): its open files are dead, its session has lost it
   Pid session() const { return static_cast<Pid>(session_.load(std::memory_order_relaxed)); }        // 0 = none
   Pid foreground() const { return static_cast<Pid>(foreground_.load(std::memory_order_relaxed)); }  // 0 = none
 
@@ -38,6 +39,8 @@ class ControllingTerminal : public RefCounted<ControllingTerminal> {
 
 RefPtr<ControllingTerminal> terminal_of(const Process& process) EXCLUDES(tree_lock);
 
+// It is the process's terminal and another group is in the foreground.
+bool is_background(const Task& task, const ControllingTerminal& terminal) EXCLUDES(tree_lock);
 // A background process reads (SIGTTIN) or changes (SIGTTOU) its terminal: the signal goes to its group and the call starts again
 // (Errno::restart), EIO if nobody could continue the group. Nothing happens to processes that the terminal does not control.
 Result<> check_background(Task& task, const ControllingTerminal& terminal, int signo) EXCLUDES(tree_lock);

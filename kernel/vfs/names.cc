@@ -177,7 +177,8 @@ Result<Ref<OpenFile>> open_dentry(const Identity& who, Dentry& dentry, std::uint
     if (writes && inode.is_regular()) TRY(check_writable(dentry));
   }
   if ((flags & abi::kONoAtime) != 0 && who.uid != inode.uid() && !has_capability(who, kCapFowner)) return Errno::perm;
-  const std::uint32_t kept = flags & ~(abi::kOCreat | abi::kOExcl | abi::kOTrunc | abi::kONoCtty | abi::kOCloExec);
+  // Devices see O_NOCTTY; an open file does not keep it.
+  const std::uint32_t kept = flags & ~(abi::kOCreat | abi::kOExcl | abi::kOTrunc | abi::kOCloExec);
   if (truncates) {
     TRY(inode.begin_write_access());
     const Result<> truncated = inode.truncate(0);

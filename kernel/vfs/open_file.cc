@@ -6,7 +6,7 @@
 namespace kernel {
 
 OpenFile::OpenFile(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t flags)
-    : flags_(flags), dentry_(std::move(dentry)), inode_(std::move(inode)) {}
+    : flags_(flags & ~abi::kONoCtty), dentry_(std::move(dentry)), inode_(std::move(inode)) {}
 
 OpenFile::~OpenFile() = default;
 

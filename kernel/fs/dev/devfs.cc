@@ -5,8 +5,8 @@
 
 #include "abi/fs.h"
 #include "kernel/fs/dev/memory_device.h"
-#include "kernel/fs/dev/terminal.h"
-#include "kernel/fs/pseudo/pseudo.h"
+#include "kernel/fs/tty/devpts.h"
+#include "kernel/fs/tty/terminal.h"
 #include "kernel/vfs/mount.h"
 #include "kernel/vfs/pipe.h"
 
@@ -48,19 +48,13 @@ Result<Ref<Superblock>> make_devfs(std::string_view source, std::string_view) {
   return superblock;
 }
 
-Result<Ref<Inode>> make_pts_root(Ref<PseudoSuperblock> superblock) { return Ref<Inode>(TRY(make_ref<EmptyDirectory>(superblock))); }
-
-// Pseudo terminals do not exist yet: /dev/ptmx is ENXIO and this directory stays empty.
-Result<Ref<Superblock>> make_devpts(std::string_view, std::string_view) {
-  return make_pseudo_file_system("devpts", abi::kMagicDevpts, make_pts_root);
-}
-
 }  // namespace
 
 Result<> register_device_file_systems() {
   register_fifo(open_fifo);
   TRY(register_character_device(kMemoryMajor, open_memory_device));
   TRY(register_character_device(kTerminalMajor, open_terminal_device));
+  TRY(register_character_device(kPtySlaveMajor, open_foreign_slave));
   TRY(register_file_system({.name = "devfs", .make = make_devfs}));
   TRY(register_file_system({.name = "devtmpfs", .make = make_devfs}));
   return register_file_system({.name = "devpts", .make = make_devpts});

@@ -6,6 +6,7 @@
 #include "abi/signal.h"
 #include "kernel/fs/proc/procfs.h"
 #include "kernel/mm/address_space.h"
+#include "kernel/task/terminal.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/fs_context.h"
 
@@ -194,7 +195,13 @@ Result<> show_stat(const ProcSubject& subject, Text& out) {
   const auto name = task ? task->name() : std::array<char, abi::kTaskCommLength>{"defunct"};
   out << (subject.is_thread && task ? pid_number(task->tid()) : pid_number(process.pid())) << " (" << name_of(name) << ") " << state_letter(subject);
   out << ' ' << pid_number(process.parent_pid()) << ' ' << pid_number(process.group()) << ' ' << pid_number(process.session());
-  out << " 0 -1 4194304 " << usage.minor_faults << ' ' << children.minor_faults << ' ' << usage.major_faults << ' ' << children.major_faults;
+  const RefPtr<ControllingTerminal> terminal = terminal_of(process);
+  out << ' ' << (terminal ? terminal->device() : 0) << ' ';
+  if (terminal && terminal->foreground() != Pid{})
+    out << pid_number(terminal->foreground());
+  else
+    out << "-1";
+  out << " 4194304 " << usage.minor_faults << ' ' << children.minor_faults << ' ' << usage.major_faults << ' ' << children.major_faults;
   out << ' ' << times.user << ' ' << times.system << ' ' << children.user_ns / kNsPerTick << ' ' << children.system_ns / kNsPerTick;
   const int nice = task ? task->nice : 0;
   const bool realtime = task && task->rt_priority > 0;

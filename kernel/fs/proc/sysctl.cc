@@ -4,6 +4,7 @@
 #include "abi/fs.h"
 #include "kernel/crypto/random.h"
 #include "kernel/fs/proc/procfs.h"
+#include "kernel/fs/tty/devpts.h"
 #include "kernel/task/ipc.h"
 #include "kernel/task/uts.h"
 
@@ -58,6 +59,14 @@ Result<> show_threads_max(Text& out, std::uint32_t) {
 }
 Result<> show_pid_max(Text& out, std::uint32_t) {
   out << kPidMax << '\n';
+  return {};
+}
+Result<> show_pty_max(Text& out, std::uint32_t) {
+  out << kMaxPtys << '\n';
+  return {};
+}
+Result<> show_pty_count(Text& out, std::uint32_t) {
+  out << pty_count() << '\n';
   return {};
 }
 Result<> show_cap_last(Text& out, std::uint32_t) {
@@ -132,6 +141,9 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/kernel/random/uuid", .show = show_uuid},
     {.path = "sys/kernel/random/entropy_avail", .text = "256"},
     {.path = "sys/kernel/random/poolsize", .text = "256"},
+    {.path = "sys/kernel/pty/max", .show = show_pty_max},
+    {.path = "sys/kernel/pty/nr", .show = show_pty_count},
+    {.path = "sys/kernel/pty/reserve", .text = "0"},
     {.path = "sys/kernel/random/urandom_min_reseed_secs", .text = "60"},
     {.path = "sys/kernel/random/write_wakeup_threshold", .text = "256"},
     {.path = "sys/kernel/cap_last_cap", .show = show_cap_last},

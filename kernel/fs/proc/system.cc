@@ -177,7 +177,11 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sysvipc/shm", .show = proc::show_sysv_shm},
     {.path = "sysvipc/sem", .show = proc::show_sysv_sem},
     {.path = "sysvipc/msg", .show = proc::show_sysv_msg},
-    {.path = "tty/drivers", .show = show_nothing},
+    {.path = "tty/drivers", .text = "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+                                    "/dev/console         /dev/console    5       1 system:console\n"
+                                    "/dev/ptmx            /dev/ptmx       5       2 system\n"
+                                    "pty_slave            /dev/pts      136 0-1048575 pty:slave\n"
+                                    "pty_master           /dev/ptm      128 0-1048575 pty:master"},
 });
 
 }  // namespace

@@ -1,8 +1,10 @@
 // A descriptor that `occlum run` was started with (0, 1, 2), as programs see it: a pipe, a file or a terminal of the host.
 //
 // The vCPU never blocks in the host: readiness is asked first, waiting goes through the asynchronous ring and parks the thread only.
-#ifndef KERNEL_FS_DEV_HOST_STREAM_H
-#define KERNEL_FS_DEV_HOST_STREAM_H
+#ifndef KERNEL_FS_TTY_HOST_STREAM_H
+#define KERNEL_FS_TTY_HOST_STREAM_H
+
+#include <optional>
 
 #include "kernel/host/client.h"
 #include "kernel/vfs/open_file.h"
@@ -13,6 +15,9 @@ class HostStream final : public OpenFile, private host::Watch {
  public:
   // `flags`: O_RDONLY, O_WRONLY or O_RDWR.
   HostStream(std::uint32_t handle, const host_abi::HostStat& stat, std::uint32_t flags);
+  // The same under a name: the node of the console.
+  HostStream(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t handle, const host_abi::HostStat& stat, std::uint32_t flags);
+  static bool is_terminal(const host_abi::HostStat& stat) { return (stat.flags & 1) != 0; }
   ~HostStream() override;
 
   Result<std::size_t> read(IoSink& sink) override;
@@ -26,12 +31,16 @@ class HostStream final : public OpenFile, private host::Watch {
   std::size_t describe(std::span<char> into) override;
   Result<> sync(bool data_only) override;
   Result<Ref<OpenFile>> reopen(std::uint32_t flags) override;
-  bool is_terminal() const { return is_terminal_; }
 
  private:
   void on_ready(std::uint32_t events) override;
   // Waits until one of `events` holds; EAGAIN if the file is non-blocking, Errno::restart on a signal.
   Result<> await(std::uint32_t events);
+  // The same for a terminal's reader: false if the time that VTIME gives is over without input.
+  Result<bool> await_input();
+  Result<> check_reader();
+  Result<> check_writer();
+  Result<std::optional<std::uint64_t>> terminal_ioctl(Task& task, std::uint32_t request, std::uint64_t argument);
   Result<std::size_t> write_piece(IoSource& source, std::size_t most);
   void watch_soon(std::uint32_t events);
 
@@ -47,4 +56,4 @@ class HostStream final : public OpenFile, private host::Watch {
 Result<Ref<OpenFile>> open_host_stream(std::uint32_t handle);
 
 }  // namespace kernel
-#endif  // KERNEL_FS_DEV_HOST_STREAM_H
+#endif  // KERNEL_FS_TTY_HOST_STREAM_H

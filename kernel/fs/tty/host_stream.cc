@@ -1,11 +1,13 @@
-#include "kernel/fs/dev/host_stream.h"
+#include "kernel/fs/tty/host_stream.h"
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 
 #include "abi/fs.h"
+#include "abi/tty.h"
 #include "kernel/frame/user.h"
+#include "kernel/fs/tty/console.h"
 #include "kernel/host/stream.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
@@ -20,21 +22,42 @@ constexpr std::size_t kTransfer = 32 * 1024;  // and larger ones this much at a 
 // Terminal requests that go to the host as they are, and their sizes (asm-generic/ioctls.h).
 struct TerminalRequest {
   std::uint32_t request;
-  std::uint32_t size;
+  std::uint32_t size;  // 0: the argument is a number
   bool set;
 };
-constexpr std::array<TerminalRequest, 12> kTerminalRequests{{{0x5401, 36, false}, {0x5402, 36, true}, {0x5403, 36, true}, {0x5404, 36, true},
-                                                             {0x802c542a, 44, false}, {0x402c542b, 44, true}, {0x402c542c, 44, true},
-                                                             {0x402c542d, 44, true}, {0x5413, 8, false}, {0x5414, 8, true},
-                                                             {0x541b, 4, false}, {0x5411, 4, false}}};
-constexpr std::uint32_t kFionread = 0x541b, kTiocgpgrp = 0x540f, kTiocspgrp = 0x5410, kTiocgsid = 0x5429;
+constexpr std::array<TerminalRequest, 16> kTerminalRequests{{{abi::kTcGets, sizeof(abi::Termios), false},
+                                                             {abi::kTcSets, sizeof(abi::Termios), true},
+                                                             {abi::kTcSetsW, sizeof(abi::Termios), true},
+                                                             {abi::kTcSetsF, sizeof(abi::Termios), true},
+                                                             {abi::kTcGets2, sizeof(abi::Termios2), false},
+                                                             {abi::kTcSets2, sizeof(abi::Termios2), true},
+                                                             {abi::kTcSetsW2, sizeof(abi::Termios2), true},
+                                                             {abi::kTcSetsF2, sizeof(abi::Termios2), true},
+                                                             {abi::kTiocGWinsz, sizeof(abi::WindowSize), false},
+                                                             {abi::kTiocSWinsz, sizeof(abi::WindowSize), true},
+                                                             {abi::kFioNRead, sizeof(std::int32_t), false},
+                                                             {abi::kTiocOutq, sizeof(std::int32_t), false},
+                                                             {abi::kTcSBrk, 0, true},
+                                                             {abi::kTcXonc, 0, true},
+                                                             {abi::kTcFlsh, 0, true},
+                                                             {abi::kTcSBrkP, 0, true}}};
+constexpr Instant kTimeUnit = 100'000'000;  // of VTIME: a tenth of a second
+
+Result<abi::Termios> settings_of(std::uint32_t handle) {
+  abi::Termios settings{};
+  TRY(host::stream_ioctl_get(handle, abi::kTcGets, std::as_writable_bytes(std::span<abi::Termios, 1>(&settings, 1))));
+  return settings;
+}
 
 bool is_regular(const host_abi::HostStat& stat) { return (stat.mode & 0170000) == 0100000; }
 
 }  // namespace
 
 HostStream::HostStream(std::uint32_t handle, const host_abi::HostStat& stat, std::uint32_t flags)
-    : OpenFile(flags), handle_(handle), stat_(stat), is_regular_(is_regular(stat)), is_terminal_((stat.flags & 1) != 0) {}
+    : OpenFile(flags), handle_(handle), stat_(stat), is_regular_(is_regular(stat)), is_terminal_(is_terminal(stat)) {}
+
+HostStream::HostStream(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t handle, const host_abi::HostStat& stat, std::uint32_t flags)
+    : OpenFile(std::move(dentry), std::move(inode), flags), handle_(handle), stat_(stat), is_regular_(is_regular(stat)), is_terminal_(is_terminal(stat)) {}
 
 HostStream::~HostStream() { host::unwatch(*this); }
 
@@ -57,9 +80,41 @@ Result<> HostStream::await(std::uint32_t events) {
   }
 }
 
+// Only the foreground group may read its terminal.
+Result<> HostStream::check_reader() {
+  if (const RefPtr<Console> terminal = console(); is_terminal_ && terminal) return check_background(current_task(), *terminal, abi::kSigTtin);
+  return {};
+}
+
+// And only it may write, if the terminal says so; asking the host for that is left to those whom it concerns.
+Result<> HostStream::check_writer() {
+  const RefPtr<Console> terminal = console();
+  if (!is_terminal_ || !terminal || !is_background(current_task(), *terminal)) return {};
+  if ((TRY(settings_of(handle_)).lflag & abi::kToStop) == 0) return {};
+  return check_background(current_task(), *terminal, abi::kSigTtou);
+}
+
+Result<bool> HostStream::await_input() {
+  for (Instant deadline = kNever;;) {
+    if (TRY(host::stream_poll(handle_, kPollIn)) != 0) return true;
+    if (is_terminal_ && deadline == kNever) {
+      const abi::Termios settings = TRY(settings_of(handle_));
+      if ((settings.lflag & abi::kICanon) == 0 && settings.cc[abi::kVMin] == 0) {
+        if (settings.cc[abi::kVTime] == 0) return false;
+        deadline = monotonic_now() + settings.cc[abi::kVTime] * kTimeUnit;
+      }
+    }
+    if (is_nonblocking()) return Errno::again;
+    auto ready = host::wait_ready(handle_, kPollIn, deadline);
+    if (!ready.ok() && ready.error() == Errno::timedout) return false;
+    TRY(ready);
+  }
+}
+
 Result<std::size_t> HostStream::read(IoSink& sink) {
+  TRY(check_reader());
   if (sink.full()) return std::size_t{0};
-  TRY(await(kPollIn));
+  if (!is_regular_ && !TRY(await_input())) return std::size_t{0};
   std::array<std::byte, kSmall> small;
   if (sink.remaining() <= kSmall) {
     const std::span<std::byte> buffer = std::span(small).first(sink.remaining());
@@ -99,6 +154,7 @@ Result<std::size_t> HostStream::write_piece(IoSource& source, std::size_t most) 
 }
 
 Result<std::size_t> HostStream::write(IoSource& source) {
+  TRY(check_writer());
   const std::size_t most = is_regular_ ? kTransfer : kPipeBuf;
   std::size_t total = 0;
   while (!source.empty()) {
@@ -117,31 +173,40 @@ Result<FileOffset> HostStream::seek(FileOffset offset, std::uint32_t whence) {
   return static_cast<FileOffset>(TRY(host::stream_seek(handle_, offset, whence)));
 }
 
-Result<std::uint64_t> HostStream::ioctl(Task& task, std::uint32_t request, std::uint64_t argument) {
-  if (!is_terminal_ && request != kFionread) return Errno::notty;
-  if (request == kTiocgpgrp || request == kTiocgsid) {
-    const Process& process = task.process();
-    TRY(UserPtr<std::int32_t>(argument).store(static_cast<std::int32_t>(request == kTiocgpgrp ? process.group() : process.session())));
-    return std::uint64_t{0};
-  }
-  if (request == kTiocspgrp) {
-    TRY(UserPtr<const std::int32_t>(argument).load());
-    return std::uint64_t{0};
+Result<std::optional<std::uint64_t>> HostStream::terminal_ioctl(Task& task, std::uint32_t request, std::uint64_t argument) {
+  const RefPtr<Console> terminal = console();
+  if (terminal) {
+    if (const std::optional<std::uint64_t> answer = TRY(session_ioctl(task, *terminal, false, may_read(), request, argument))) return answer;
   }
   for (const TerminalRequest& known : kTerminalRequests) {
     if (known.request != request) continue;
-    std::array<std::byte, 64> bytes{};
+    if (known.set && request != abi::kTiocSWinsz && terminal) TRY(check_background(task, *terminal, abi::kSigTtou));
+    std::array<std::byte, sizeof(abi::Termios2)> bytes{};
     const std::span<std::byte> payload = std::span(bytes).first(known.size);
-    if (known.set) {
+    if (known.size == 0) {
+      TRY(host::stream_ioctl_value(handle_, request, argument));
+    } else if (known.set) {
       TRY(UserPtr<const std::byte>(argument).load_all(payload));
       TRY(host::stream_ioctl_set(handle_, request, payload));
     } else {
       TRY(host::stream_ioctl_get(handle_, request, payload));
       TRY(UserPtr<std::byte>(argument).store_all(payload));
     }
-    return std::uint64_t{0};
+    return std::optional<std::uint64_t>(0);
   }
-  return Errno::notty;
+  return std::optional<std::uint64_t>();
+}
+
+Result<std::uint64_t> HostStream::ioctl(Task& task, std::uint32_t request, std::uint64_t argument) {
+  if (is_terminal_) {
+    if (const std::optional<std::uint64_t> answer = TRY(terminal_ioctl(task, request, argument))) return *answer;
+    return Errno::notty;
+  }
+  if (request != abi::kFioNRead) return Errno::notty;
+  std::int32_t count = 0;
+  TRY(host::stream_ioctl_get(handle_, request, std::as_writable_bytes(std::span<std::int32_t, 1>(&count, 1))));
+  TRY(UserPtr<std::int32_t>(argument).store(count));
+  return std::uint64_t{0};
 }
 
 std::uint32_t HostStream::readiness() {
@@ -158,6 +223,7 @@ std::uint32_t HostStream::readiness() {
 }
 
 Result<Attributes> HostStream::attributes() {
+  if (inode()) return OpenFile::attributes();
   Attributes attributes{};
   attributes.mode = stat_.mode;
   attributes.size = is_regular_ ? TRY(host::stream_stat(handle_)).size : 0;
@@ -187,7 +253,7 @@ Result<Ref<OpenFile>> HostStream::reopen(std::uint32_t flags) {
 
 Result<Ref<OpenFile>> open_host_stream(std::uint32_t handle) {
   const host_abi::HostStat stat = TRY(host::stream_stat(handle));
-  const bool terminal = (stat.flags & 1) != 0;
+  const bool terminal = HostStream::is_terminal(stat);
   const std::uint32_t access = terminal ? abi::kORdWr : handle == 0 ? abi::kORdOnly : abi::kOWrOnly;
   return Ref<OpenFile>(TRY(make_ref<HostStream>(handle, stat, access)));
 }
