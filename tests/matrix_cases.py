@@ -34,6 +34,7 @@ PROGRAMS = {
     "sockets": ("sockets.c", "gcc", []),
     "tty": ("tty.c", "gcc", []),
     "jobs": ("jobs.c", "gcc", []),
+    "inotify": ("inotify.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
     "calls": ("calls.c", "gcc", []),

@@ -30,6 +30,7 @@ enum class LockRank : std::uint8_t {
   fd_table = first_spin,
   fs_context,
   vfs_cache,      // dentry and inode caches
+  notify,         // watches and queues of inotify
   socket,
   pipe,           // pipe buffers, eventfd, timerfd counters
   ipc,            // System V objects and POSIX message queues

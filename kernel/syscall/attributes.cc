@@ -6,6 +6,7 @@
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/path.h"
 
 namespace kernel {
@@ -23,7 +24,9 @@ struct Target {
   Result<> check_changeable() const { return inode || file->nameless().is_changeable() ? Result<>() : Result<>(Errno::opnotsupp); }
   Result<> apply(const AttributeChange& change) const {
     if (where) TRY(check_writable(*where));
-    return inode ? inode->change_attributes(change) : file->nameless().change(change);
+    TRY(inode ? inode->change_attributes(change) : file->nameless().change(change));
+    if (const std::uint32_t event = event_of(change); event != 0) notify_file(where.get(), inode.get(), event);
+    return {};
   }
 };
 

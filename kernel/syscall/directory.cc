@@ -8,6 +8,7 @@
 #include "kernel/mm/address_space.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/path.h"
 
 namespace kernel {
@@ -60,6 +61,7 @@ Result<std::uint64_t> list(Task& task, Fd fd, UserPtr<std::byte> into, std::uint
   RecordSink sink(buffer.span(), new_form);
   TRY(file->read_directory(sink));
   if (sink.records().empty()) return sink.overflowed() ? Result<std::uint64_t>(Errno::inval) : Result<std::uint64_t>(std::uint64_t{0});
+  notify_file(file->dentry().get(), file->inode().get(), abi::kInAccess);
   const Result<> copied = into.store_all(sink.records());
   if (!copied.ok()) {
     TRY(file->seek(before, abi::kSeekSet));

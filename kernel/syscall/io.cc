@@ -8,6 +8,7 @@
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/path.h"
 
 namespace kernel {
@@ -47,6 +48,14 @@ Result<> limit_size(Task& task, const OpenFile& file, std::uint64_t offset, IoSo
   return {};
 }
 
+// What was moved, told to watchers of the file.
+Result<std::uint64_t> noted(OpenFile& file, Result<std::size_t> moved, std::uint32_t event) {
+  const std::uint64_t count = TRY(std::move(moved));
+  if (count != 0) notify_file(file.dentry().get(), file.inode().get(), event);
+  return count;
+}
+Result<std::uint64_t> read_here(OpenFile& file, IoSink& sink) { return noted(file, file.read(sink), abi::kInAccess); }
+
 // What write() and writev() have in common.
 Result<std::uint64_t> write_here(Task& task, OpenFile& file, IoSource& source) {
   if (!file.is_stream()) {
@@ -54,19 +63,19 @@ Result<std::uint64_t> write_here(Task& task, OpenFile& file, IoSource& source) {
     TRY(limit_size(task, file, at, source));
     if (source.empty()) return std::uint64_t{0};
   }
-  return std::uint64_t{TRY(file.write(source))};
+  return noted(file, file.write(source), abi::kInModify);
 }
 
 Result<std::uint64_t> write_there(Task& task, OpenFile& file, IoSource& source, FileOffset offset) {
   if (offset < 0) return Errno::inval;
   const auto at = static_cast<std::uint64_t>(offset);
   if (!file.is_stream()) TRY(limit_size(task, file, at, source));
-  return std::uint64_t{TRY(file.write_at(source, at))};
+  return noted(file, file.write_at(source, at), abi::kInModify);
 }
 
 Result<std::uint64_t> read_there(OpenFile& file, IoSink& sink, FileOffset offset) {
   if (offset < 0) return Errno::inval;
-  return std::uint64_t{TRY(file.read_at(sink, static_cast<std::uint64_t>(offset)))};
+  return noted(file, file.read_at(sink, static_cast<std::uint64_t>(offset)), abi::kInAccess);
 }
 
 }  // namespace
@@ -93,7 +102,7 @@ Result<> UserIovec::load(UserPtr<const abi::Iovec> vector, std::uint64_t count) 
 Result<std::uint64_t> sys_read(Task& task, Fd fd, UserPtr<std::byte> buffer, std::uint64_t count) {
   const RefPtr<OpenFile> file = TRY(readable(task, fd));
   IoSink sink(TRY(UserBytes::at(buffer, clamp_count(count))));
-  return std::uint64_t{TRY(file->read(sink))};
+  return read_here(*file, sink);
 }
 
 Result<std::uint64_t> sys_write(Task& task, Fd fd, UserPtr<const std::byte> buffer, std::uint64_t count) {
@@ -124,7 +133,7 @@ Result<std::uint64_t> sys_readv(Task& task, Fd fd, UserPtr<const abi::Iovec> vec
   TRY(buffers.load(vector, count));
   if (buffers.total() == 0) return std::uint64_t{0};
   IoSink sink(buffers.segments(), buffers.total());
-  return std::uint64_t{TRY(file->read(sink))};
+  return read_here(*file, sink);
 }
 
 Result<std::uint64_t> sys_writev(Task& task, Fd fd, UserPtr<const abi::Iovec> vector, std::uint64_t count) {
@@ -227,6 +236,7 @@ Result<> sys_truncate(Task& task, UserPtr<const char> path, FileOffset size) {
   TRY(inode.begin_write_access());
   const Result<> truncated = inode.truncate(static_cast<std::uint64_t>(size));
   inode.end_write_access();
+  if (truncated.ok()) notify_file(found.get(), &inode, abi::kInModify);
   return truncated;
 }
 
@@ -235,7 +245,9 @@ Result<> sys_ftruncate(Task& task, Fd fd, FileOffset size) {
   const RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
   if (!file->may_write()) return Errno::inval;
   TRY(check_new_size(task, static_cast<std::uint64_t>(size)));
-  return file->truncate(static_cast<std::uint64_t>(size));
+  TRY(file->truncate(static_cast<std::uint64_t>(size)));
+  notify_file(file->dentry().get(), file->inode().get(), abi::kInModify);
+  return {};
 }
 
 Result<> sys_fallocate(Task& task, Fd fd, std::uint32_t mode, FileOffset offset, FileOffset length) {
@@ -255,7 +267,9 @@ Result<> sys_fallocate(Task& task, Fd fd, std::uint32_t mode, FileOffset offset,
   const bool regular = file->inode() && file->inode()->is_regular();
   if (regular && __builtin_add_overflow(offset, length, &end)) return Errno::fbig;
   if (regular && !keep_size) TRY(check_new_size(task, static_cast<std::uint64_t>(end)));
-  return file->allocate(mode, static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length));
+  TRY(file->allocate(mode, static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length)));
+  notify_file(file->dentry().get(), file->inode().get(), abi::kInModify);
+  return {};
 }
 
 Result<> sys_fadvise64(Task& task, Fd fd, FileOffset, FileOffset length, std::uint32_t advice) {

@@ -7,6 +7,7 @@
 #include "kernel/syscall/file.h"
 #include "kernel/syscall/futex.h"
 #include "kernel/syscall/ids.h"
+#include "kernel/syscall/inotify.h"
 #include "kernel/syscall/io.h"
 #include "kernel/syscall/memfd.h"
 #include "kernel/syscall/memory.h"
@@ -264,11 +265,15 @@ consteval Table make_table() {
   entry(281, "epoll_pwait", sys_epoll_pwait);
   entry(282, "signalfd", sys_signalfd);
   entry(283, "timerfd_create", sys_timerfd_create);
+  entry(253, "inotify_init", sys_inotify_init);
+  entry(254, "inotify_add_watch", sys_inotify_add_watch);
+  entry(255, "inotify_rm_watch", sys_inotify_rm_watch);
   entry(284, "eventfd", sys_eventfd);
   entry(286, "timerfd_settime", sys_timerfd_settime);
   entry(287, "timerfd_gettime", sys_timerfd_gettime);
   entry(289, "signalfd4", sys_signalfd4);
   entry(290, "eventfd2", sys_eventfd2);
+  entry(294, "inotify_init1", sys_inotify_init1);
   entry(291, "epoll_create1", sys_epoll_create1);
   entry(293, "pipe2", sys_pipe2);
   entry(441, "epoll_pwait2", sys_epoll_pwait2);

@@ -6,6 +6,7 @@
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
+#include "kernel/vfs/notify.h"
 
 namespace kernel {
 
@@ -55,6 +56,8 @@ Result<std::uint64_t> copy(Side& in, Side& out, std::uint64_t count) {
       written += now;
       out.advance(now);
     }
+    notify_file(in.file.dentry().get(), in.file.inode().get(), abi::kInAccess);
+    if (written != 0) notify_file(out.file.dentry().get(), out.file.inode().get(), abi::kInModify);
     TRY(in.unread(read - written));
     in.advance(written);
     done += written;

@@ -7,6 +7,7 @@
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/path.h"
 
 namespace kernel {
@@ -86,7 +87,9 @@ Result<> set(Task& task, const Target& target, UserPtr<const char> user_name, Us
   TRY(value.load_all(buffer.span()));
   if (target.where) TRY(check_writable(*target.where));
   TRY(check_name(task, *target.inode, name, true));
-  return target.inode->set_xattr(name, buffer.span(), (flags & abi::kXattrCreate) != 0, (flags & abi::kXattrReplace) != 0);
+  TRY(target.inode->set_xattr(name, buffer.span(), (flags & abi::kXattrCreate) != 0, (flags & abi::kXattrReplace) != 0));
+  notify_file(target.where.get(), target.inode.get(), abi::kInAttrib);
+  return {};
 }
 
 Result<std::uint64_t> list(const Target& target, UserPtr<char> into, std::uint64_t size) {
@@ -103,7 +106,9 @@ Result<> remove(Task& task, const Target& target, UserPtr<const char> user_name)
   const std::string_view name = TRY(room.load(user_name));
   if (target.where) TRY(check_writable(*target.where));
   TRY(check_name(task, *target.inode, name, true));
-  return target.inode->remove_xattr(name);
+  TRY(target.inode->remove_xattr(name));
+  notify_file(target.where.get(), target.inode.get(), abi::kInAttrib);
+  return {};
 }
 
 }  // namespace

@@ -151,6 +151,11 @@ class Inode : public FileBacking {
   virtual Result<> remove_xattr(std::string_view name);
   virtual Result<std::size_t> list_xattrs(std::span<char> into);  // NUL-terminated names; size if `into` is empty
 
+  // Open files that refer to it.
+  std::uint32_t open_count() const { return open_files_.load(std::memory_order_acquire); }
+  void add_open() { open_files_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint32_t drop_open() { return open_files_.fetch_sub(1, std::memory_order_acq_rel) - 1; }  // how many are left
+
   Mutex<LockRank::directory>& directory_mutex() const { return directory_mutex_; }
   // Record locks, created at first use (file_lock.h).
   Result<Ref<FileLocks>> file_locks();
@@ -196,6 +201,7 @@ class Inode : public FileBacking {
   RefPtr<InodePayload> payload_ GUARDED_BY(attachments_lock_);
   RefPtr<FileLocks> file_locks_ GUARDED_BY(attachments_lock_);
   std::atomic<bool> has_locks_{false};
+  std::atomic<std::uint32_t> open_files_{0};
   std::atomic<std::int32_t> writers_{0};  // > 0: open for writing; < 0: being executed
 };
 

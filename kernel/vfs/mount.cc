@@ -7,6 +7,7 @@
 #include "kernel/host/log.h"
 #include "kernel/sync/lock.h"
 #include "kernel/vfs/dentry_cache.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/special_file.h"
 
 namespace kernel {
@@ -97,6 +98,7 @@ Result<> unmount(Dentry& root, bool detach) {
   mount = RefPtr<Mount>(table.mounts[at]);
   cache.uncover(*mount->mountpoint(), root);
   table.mounts.erase(at);
+  notify_unmounted(mount->superblock());
   const Result<> synced = mount->superblock().sync();
   if (!detach) mount->superblock().on_unmounted();
   return synced;

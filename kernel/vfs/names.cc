@@ -3,6 +3,7 @@
 #include "abi/fs.h"
 #include "kernel/vfs/dentry_cache.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/regular_file.h"
 
 namespace kernel {
@@ -67,6 +68,7 @@ Result<Ref<Dentry>> make_node_at(const NameContext& context, RefPtr<Dentry> base
   const Owner owner = owner_in(context.who, directory, masked);
   const Ref<Inode> inode = TRY(directory.create(walk.last(), masked, rdev, owner));
   DentryCache::instance().instantiate(*child, inode);
+  notify_entry(directory, walk.last(), abi::kInCreate, false);
   return child;
 }
 
@@ -80,6 +82,7 @@ Result<> make_directory_at(const NameContext& context, RefPtr<Dentry> base, std:
   const Owner owner = owner_in(context.who, directory, masked);
   const Ref<Inode> inode = TRY(directory.make_directory(walk.last(), masked, owner));
   DentryCache::instance().instantiate(*child, inode);
+  notify_entry(directory, walk.last(), abi::kInCreate, true);
   return {};
 }
 
@@ -95,6 +98,7 @@ Result<> make_symlink_at(const NameContext& context, RefPtr<Dentry> base, std::s
   const Owner owner = owner_in(context.who, directory, mode);
   const Ref<Inode> inode = TRY(directory.make_symlink(walk.last(), target, owner));
   DentryCache::instance().instantiate(*child, inode);
+  notify_entry(directory, walk.last(), abi::kInCreate, false);
   return {};
 }
 
@@ -109,6 +113,8 @@ Result<> make_link_at(const NameContext& context, Dentry& existing, RefPtr<Dentr
   if (file->is_directory()) return Errno::perm;
   TRY(directory.link(walk.last(), *file));
   DentryCache::instance().instantiate(*child, file);
+  notify_file(nullptr, file.get(), abi::kInAttrib);
+  notify_entry(directory, walk.last(), abi::kInCreate, false);
   return {};
 }
 
@@ -129,6 +135,8 @@ Result<> unlink_at(const NameContext& context, RefPtr<Dentry> base, std::string_
   if (DentryCache::instance().mount_over(*child)) return Errno::busy;
   TRY(directory.unlink(walk.last(), *file));
   DentryCache::instance().remove(*child);
+  notify_unlinked(*file);
+  notify_entry(directory, walk.last(), abi::kInDelete, false);
   return {};
 }
 
@@ -159,6 +167,8 @@ Result<> remove_directory_at(const NameContext& context, RefPtr<Dentry> base, st
   const LockGuard victim_guard(victim->directory_mutex());
   TRY(directory.remove_directory(walk.last(), *victim));
   DentryCache::instance().remove(*child);
+  notify_unlinked(*victim);
+  notify_entry(directory, walk.last(), abi::kInDelete, true);
   return {};
 }
 
@@ -185,7 +195,10 @@ Result<Ref<OpenFile>> open_dentry(const Identity& who, Dentry& dentry, std::uint
     inode.end_write_access();
     TRY(truncated);
   }
-  return inode.open(dentry, kept);
+  Ref<OpenFile> file = TRY(inode.open(dentry, kept));
+  notify_file(&dentry, &inode, abi::kInOpen);
+  if (truncates) notify_file(&dentry, &inode, abi::kInModify);
+  return file;
 }
 
 namespace {
@@ -229,6 +242,7 @@ Result<Ref<OpenFile>> open_or_create(const NameContext& context, RefPtr<Dentry> 
       const Owner owner = owner_in(context.who, directory, masked);
       const Ref<Inode> inode = TRY(directory.create(walk.last(), masked, 0, owner));
       DentryCache::instance().instantiate(*child, inode);
+      notify_entry(directory, walk.last(), abi::kInCreate, false);
       created = true;
     }
   }

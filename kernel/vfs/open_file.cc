@@ -2,13 +2,18 @@
 
 #include "abi/fs.h"
 #include "kernel/vfs/file_lock.h"
+#include "kernel/vfs/notify.h"
 
 namespace kernel {
 
 OpenFile::OpenFile(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t flags)
-    : flags_(flags & ~abi::kONoCtty), dentry_(std::move(dentry)), inode_(std::move(inode)) {}
+    : flags_(flags & ~abi::kONoCtty), dentry_(std::move(dentry)), inode_(std::move(inode)) {
+  if (inode_) inode_->add_open();
+}
 
-OpenFile::~OpenFile() = default;
+OpenFile::~OpenFile() {
+  if (inode_ && inode_->drop_open() == 0) notify_last_close(*inode_);
+}
 
 Result<std::size_t> OpenFile::read(IoSink&) { return Errno::inval; }
 Result<std::size_t> OpenFile::write(IoSource&) { return Errno::inval; }
@@ -30,6 +35,9 @@ Result<Ref<FileBacking>> OpenFile::mapping() { return Errno::nodev; }
 Result<Attributes> OpenFile::attributes() {
   if (inode_) return inode_->attributes();
   return nameless().attributes();
+}
+Result<> OpenFile::describe_info(String&) {
+  return {};
 }
 Result<Ref<FileLocks>> OpenFile::file_locks() { return inode_ ? inode_->file_locks() : nameless().locks(); }
 RefPtr<FileLocks> OpenFile::file_locks_if_any() { return inode_ ? inode_->file_locks_if_any() : nameless().locks_if_any(); }
@@ -97,6 +105,7 @@ void OpenFile::drop_handle() {
     observer->deref();  // the list's reference
     observer->on_file_closed(*this);
   }
+  if (!is_path_only()) notify_file(dentry_.get(), inode_.get(), may_write() ? abi::kInCloseWrite : abi::kInCloseNoWrite);
   if (const RefPtr<FileLocks> locks = file_locks_if_any()) locks->release_file(*this);
   on_last_close();
 }

@@ -12,6 +12,7 @@
 #include "kernel/base/list.h"
 #include "kernel/base/ref.h"
 #include "kernel/base/result.h"
+#include "kernel/base/string.h"
 #include "kernel/sync/lock.h"
 #include "kernel/sync/wait.h"
 #include "kernel/vfs/dentry.h"
@@ -76,6 +77,8 @@ class OpenFile : public RefCounted<OpenFile> {
   virtual Nameless& nameless() { return Nameless::of_event_files(); }
   // For /proc/self/fd of files without a dentry: "pipe:[7]", "anon_inode:[eventpoll]". How many characters were put.
   virtual std::size_t describe(std::span<char> into);
+  // Lines that /proc/self/fdinfo has for this kind of file besides the common ones.
+  virtual Result<> describe_info(String& out);
   // F_SETFL: `flags` are the changeable ones (O_APPEND, O_NONBLOCK, O_ASYNC, O_DIRECT, O_NOATIME), already stored when this is called.
   virtual Result<> on_flags_changed(std::uint32_t /*flags*/) { return {}; }
   virtual void on_last_close() {}

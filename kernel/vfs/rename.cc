@@ -4,6 +4,7 @@
 #include "abi/fs.h"
 #include "kernel/vfs/dentry_cache.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/names.h"
 
 namespace kernel {
@@ -107,6 +108,15 @@ Result<Vec<char>> room_for(std::string_view name) {
   return room;
 }
 
+// What watchers are told of one direction of a rename.
+void notify_moved(Inode& from, std::string_view name, Inode& to, std::string_view to_name, Inode& moved) {
+  if (!notify::is_watched()) return;
+  const std::uint32_t cookie = notify::next_cookie();
+  const bool directory = moved.is_directory();
+  notify_entry(from, name, abi::kInMovedFrom, directory, cookie);
+  notify_entry(to, to_name, abi::kInMovedTo, directory, cookie);
+}
+
 Result<> rename_locked(const NameContext& context, const Sides& sides, std::uint32_t flags) {
   TRY(check_sides(context, sides, flags));
   DentryCache& cache = DentryCache::instance();
@@ -121,11 +131,18 @@ Result<> rename_locked(const NameContext& context, const Sides& sides, std::uint
     Vec<char> other_room = TRY(room_for(sides.name));
     TRY(from.rename(sides.name, moved, to, sides.to_name, target.get(), true));
     cache.exchange(sides.moved, sides.target, std::move(room), std::move(other_room));
+    notify_moved(from, sides.name, to, sides.to_name, moved);
+    notify_file(nullptr, &moved, abi::kInMoveSelf);
+    notify_moved(to, sides.to_name, from, sides.name, *target);
+    notify_file(nullptr, target.get(), abi::kInMoveSelf);
     return {};
   }
   TRY(from.rename(sides.name, moved, to, sides.to_name, target.get(), false));
   if (target) cache.remove(sides.target);
   cache.move(sides.moved, sides.to_directory, sides.to_name, std::move(room));
+  notify_moved(from, sides.name, to, sides.to_name, moved);
+  if (target) notify_unlinked(*target);
+  notify_file(nullptr, &moved, abi::kInMoveSelf);
   return {};
 }
 

@@ -86,6 +86,9 @@ class DescriptorInfo final : public TextInode {
     }
     out << "pos:\t" << position << "\nflags:\t0";
     out.octal(flags) << "\nmnt_id:\t" << (file->inode() ? file->inode()->superblock().device() : 1) << "\nino:\t" << TRY(file->attributes()).ino << '\n';
+    String more;
+    TRY(file->describe_info(more));
+    out << more.view();
     return {};
   }
 

@@ -7,6 +7,7 @@
 #include "kernel/fs/tty/devpts.h"
 #include "kernel/task/ipc.h"
 #include "kernel/task/uts.h"
+#include "kernel/vfs/inotify.h"
 
 namespace kernel {
 namespace {
@@ -59,6 +60,18 @@ Result<> show_threads_max(Text& out, std::uint32_t) {
 }
 Result<> show_pid_max(Text& out, std::uint32_t) {
   out << kPidMax << '\n';
+  return {};
+}
+Result<> show_inotify_events(Text& out, std::uint32_t) {
+  out << kMaxInotifyEvents << '\n';
+  return {};
+}
+Result<> show_inotify_instances(Text& out, std::uint32_t) {
+  out << kMaxInotifyInstances << '\n';
+  return {};
+}
+Result<> show_inotify_watches(Text& out, std::uint32_t) {
+  out << kMaxInotifyWatches << '\n';
   return {};
 }
 Result<> show_pty_max(Text& out, std::uint32_t) {
@@ -141,6 +154,9 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/kernel/random/uuid", .show = show_uuid},
     {.path = "sys/kernel/random/entropy_avail", .text = "256"},
     {.path = "sys/kernel/random/poolsize", .text = "256"},
+    {.path = "sys/fs/inotify/max_queued_events", .show = show_inotify_events},
+    {.path = "sys/fs/inotify/max_user_instances", .show = show_inotify_instances},
+    {.path = "sys/fs/inotify/max_user_watches", .show = show_inotify_watches},
     {.path = "sys/kernel/pty/max", .show = show_pty_max},
     {.path = "sys/kernel/pty/nr", .show = show_pty_count},
     {.path = "sys/kernel/pty/reserve", .text = "0"},
