@@ -40,6 +40,17 @@ host_enter_enclave:
         .cfi_adjust_cfa_offset -8
 host_enter_return:
         cld
+        # After an asynchronous exit AC is what the interrupted program had, and our code is not aligned to it.
+        pushfq
+        .cfi_adjust_cfa_offset 8
+        test    dword ptr [rsp], 0x40000
+        jz      1f
+        and     dword ptr [rsp], ~0x40000
+        popfq
+        pushfq
+1:
+        add     rsp, 8
+        .cfi_adjust_cfa_offset -8
         pop     r15
         .cfi_adjust_cfa_offset -8
         pop     r14

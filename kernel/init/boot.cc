@@ -142,9 +142,10 @@ class InitThread final : public Thread {
 Result<> boot(std::uint64_t boot_block) {
   const host_abi::KernelLayout& layout = frame::layout();
   TRY(config_init(layout.config.start, layout.config.size));
-  TRY(host::client_init(boot_block));
   frame::set_panic_writer(&write_panic);
+  // First what needs nothing of the host: from here on it is known which vector state there is to clear at exits.
   TRY(check_own_report());
+  TRY(host::client_init(boot_block));
   frame::heap_init(layout.heap.start, layout.heap.size, layout.heap.start + layout.heap_max);
   host::clock_init();
   TRY(take_cpuid_table());

@@ -1,5 +1,7 @@
 #include "kernel/task/thread.h"
 
+#include <utility>
+
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/code.h"
 #include "kernel/frame/cpu.h"
@@ -18,10 +20,19 @@ constexpr std::size_t kStackPages = 4;
 class ParkTimer final : public Timer {
  public:
   explicit ParkTimer(Thread& thread) : thread_(thread) {}
+  ~ParkTimer() override { disarm(); }
+  void start(Instant deadline) {
+    started_ = true;
+    arm(deadline);
+  }
+  void disarm() {
+    if (std::exchange(started_, false)) cancel();
+  }
 
  private:
   void on_timer(Instant) override { thread_.unpark(); }
   Thread& thread_;
+  bool started_ = false;  // also after it went off
 };
 }  // namespace
 
@@ -129,7 +140,7 @@ ParkResult park(Instant deadline, Interruptible interruptible) {
   const bool timed = deadline != kNever;
   for (bool slept = false;;) {
     if (slept || thread.take_wake_token()) {
-      if (timed && slept) timer.cancel();
+      timer.disarm();
       // A signal's wake-up is told as such; other wake-ups may be spurious for the caller, who loops.
       if (interruptible == Interruptible::yes && thread.has_interrupt()) return ParkResult::interrupted;
       if (timed && slept && monotonic_now() >= deadline) return ParkResult::timed_out;
@@ -137,7 +148,7 @@ ParkResult park(Instant deadline, Interruptible interruptible) {
     }
     if (interruptible == Interruptible::yes && thread.has_interrupt()) return ParkResult::interrupted;
     if (timed && monotonic_now() >= deadline) return ParkResult::timed_out;
-    if (timed) timer.arm(deadline);
+    if (timed) timer.start(deadline);
     // Fails if somebody has unparked since the token was looked at; then it is there.
     std::uint32_t awake = Thread::kActive;
     if (!thread.state_.compare_exchange_strong(awake, Thread::kParked, std::memory_order_acq_rel)) continue;

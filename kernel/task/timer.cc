@@ -89,13 +89,17 @@ void TimerQueue::arm(Timer& timer, Instant deadline) {
 }
 
 void TimerQueue::cancel(Timer& timer) {
-  {
-    const LockGuard guard(lock_);
-    if (timer.queued_) remove_locked(timer);
-    timer.deadline_ = kNever;
-    publish_locked();
+  for (bool again = true; again;) {
+    {
+      const LockGuard guard(lock_);
+      if (timer.queued_) remove_locked(timer);
+      timer.deadline_ = kNever;
+      publish_locked();
+      again = timer.running_.load(std::memory_order_acquire);
+    }
+    // Its callback runs, and may arm it once more: look again when it is over.
+    while (timer.running_.load(std::memory_order_acquire)) __builtin_ia32_pause();
   }
-  while (timer.running_.load(std::memory_order_acquire)) __builtin_ia32_pause();
 }
 
 void TimerQueue::run(Instant now) {

@@ -69,7 +69,7 @@ Plan Plan::from_seed(std::uint64_t seed) {
 }
 
 HostileDevice::HostileDevice(const emulator::Options& options, const Plan& plan, const host_abi::KernelLayout& layout)
-    : real_(options), plan_(plan), layout_(layout), tcs_count_(std::min<std::size_t>(layout.tcs_count, kMostTcs)) {
+    : real_(options), plan_(plan), layout_(layout), tcs_count_(std::min<std::size_t>(layout.tcs_slots, 4)) {
   for (std::size_t i = 0; i < tcs_count_; ++i) tcs_[i].address = layout.slot(static_cast<std::uint32_t>(i));
   the_device = this;
 }
@@ -78,6 +78,7 @@ HostileDevice::~HostileDevice() { end_attack(); }
 
 void HostileDevice::end_attack() {
   stopping_.store(true);
+  const std::lock_guard lock(end_mutex_);
   while (guest_.joinable()) {
     const std::int32_t tid = guest_tid_.load();
     if (tid != 0) syscall(SYS_tgkill, getpid(), tid, host::kVcpuSignal);
@@ -225,6 +226,22 @@ int HostileDevice::enter(std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx
   return result;
 }
 
+void HostileDevice::leave_to(Tcs& tcs) {
+  tcs.inside.store(0, std::memory_order_seq_cst);
+  while (tcs.visitors.load(std::memory_order_seq_cst) != 0) pause_us(20);
+}
+
+// The real entry, with word for guests whether the owner is in.
+int HostileDevice::plain_enter(std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx, std::uint32_t function, std::uint64_t r8, std::uint64_t r9,
+                               sgx::EnclaveRun* run) {
+  Tcs* const tcs = self.guest ? nullptr : the_device->find_tcs(run->tcs);
+  if (tcs == nullptr) return emulator::enter(rdi, rsi, rdx, function, r8, r9, run);
+  tcs->inside.store(1, std::memory_order_seq_cst);
+  const int result = emulator::enter(rdi, rsi, rdx, function, r8, r9, run);
+  leave_to(*tcs);
+  return result;
+}
+
 int HostileDevice::enter_real(Tcs& tcs, std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx, std::uint32_t function, std::uint64_t r8,
                               std::uint64_t r9, sgx::EnclaveRun* run) {
   const auto eresume = static_cast<std::uint32_t>(sgx::EncluLeaf::eresume);
@@ -245,14 +262,14 @@ int HostileDevice::enter_real(Tcs& tcs, std::uint64_t rdi, std::uint64_t rsi, st
     const std::uint16_t control = 0x0f7f;
     asm volatile("fldcw %0" : : "m"(control));
   }
-  int result = emulator::enter(rdi, rsi, rdx, function, r8, r9, run);
+  int result = plain_enter(rdi, rsi, rdx, function, r8, r9, run);
   _mm_setcsr(0x1f80);
   const std::uint16_t control = 0x037f;
   asm volatile("fldcw %0" : : "m"(control));
   // A guest came between: it is in there only for a moment.
   for (int i = 0; i < 20000 && result == 0 && run->function == function && (plan_.kinds & kGuests) != 0; ++i) {
     pause_us(20);
-    result = emulator::enter(rdi, rsi, rdx, function, r8, r9, run);
+    result = plain_enter(rdi, rsi, rdx, function, r8, r9, run);
   }
   if (result == 0 && run->function == eresume && run->exception_vector != 0) {
     ++self.depth;
@@ -266,7 +283,7 @@ int HostileDevice::enter_real(Tcs& tcs, std::uint64_t rdi, std::uint64_t rsi, st
 void HostileDevice::nested_entries(Tcs& tcs) {
   Random random = thread_random(plan_.seed);
   for (std::uint64_t i = 1 + random.below(3); i > 0; --i) {
-    host::Entry entry(&emulator::enter, tcs.address);
+    host::Entry entry(&plain_enter, tcs.address);
     host::ExitEvent event = entry.enter(sgx::EncluLeaf::eenter, random.next(), random.next());
     for (int tries = 0; event.kind == host::ExitEvent::Kind::fault && tries < 5000; ++tries) {
       pause_us(50);
@@ -291,10 +308,12 @@ void HostileDevice::on_signal(int signal, siginfo_t* info, ucontext_t* context) 
   const auto tcs_address = static_cast<std::uint64_t>(context->uc_mcontext.gregs[REG_RBX]);
   if (inside) ++self.depth;
   Tcs* const tcs = inside ? device.find_tcs(tcs_address) : nullptr;
+  if (tcs != nullptr) leave_to(*tcs);
   if (tcs != nullptr && device.chance(kEntries)) device.nested_entries(*tcs);
   device.handler_(signal, info, context);
   if (device.chance(kTicks)) device.handler_(signal, info, context);
   if (inside) --self.depth;
+  if (tcs != nullptr && emulator::is_at_aep(context)) tcs->inside.store(1, std::memory_order_seq_cst);
 }
 
 // ---- lies about synchronous calls
@@ -337,7 +356,15 @@ void HostileDevice::visit(Tcs& tcs) {
   const bool locked = tcs.lock.compare_exchange_strong(free, 1, std::memory_order_acquire);
   // An exit of an earlier visit waits to be served: the kernel must not run on before that.
   if (locked && tcs.kept.load() != 0) return tcs.lock.store(0, std::memory_order_release);
-  host::Entry entry(&emulator::enter, tcs.address);
+  if (!locked) {
+    tcs.visitors.fetch_add(1, std::memory_order_seq_cst);
+    pause_us(50);
+    if (tcs.inside.load(std::memory_order_seq_cst) == 0) {
+      tcs.visitors.fetch_sub(1, std::memory_order_seq_cst);
+      return;
+    }
+  }
+  host::Entry entry(&plain_enter, tcs.address);
   self.tcs = tcs.address;
   self.entry = &entry;
   host::ExitEvent event = entry.enter(sgx::EncluLeaf::eenter, random.one_in(2) ? 2 : random.next(), random.next());
@@ -354,7 +381,10 @@ void HostileDevice::visit(Tcs& tcs) {
     tcs.kept_rdx = event.rdx;
     tcs.kept.store(1, std::memory_order_release);
   }
-  if (locked) tcs.lock.store(0, std::memory_order_release);
+  if (locked)
+    tcs.lock.store(0, std::memory_order_release);
+  else
+    tcs.visitors.fetch_sub(1, std::memory_order_seq_cst);
   if (of_vcpu) hand_over(tcs, event);
 }
 

@@ -87,6 +87,9 @@ class HostileDevice final : public host::EnclaveDevice {
   struct Tcs {
     std::uint64_t address = 0;
     std::atomic<std::uint32_t> lock = 0;
+    // A guest that wants to find the TCS busy says so first and looks whether the owner is inside; the owner says when it is not and waits for
+    // guests then. Without that the owner could resume what a guest was interrupted in, on the guest's stack.
+    std::atomic<std::uint32_t> inside = 0, visitors = 0;
     std::atomic<std::uint32_t> kept = 0;  // a guest took an exit that the owner has to serve
     std::uint64_t kept_rdi = 0, kept_rsi = 0, kept_rdx = 0;
     std::atomic<std::int32_t> owner = 0;  // thread id
@@ -96,6 +99,9 @@ class HostileDevice final : public host::EnclaveDevice {
   static int enter(std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx, std::uint32_t function, std::uint64_t r8, std::uint64_t r9,
                    sgx::EnclaveRun* run);
   static void on_signal(int signal, siginfo_t* info, ucontext_t* context);
+  static int plain_enter(std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx, std::uint32_t function, std::uint64_t r8, std::uint64_t r9,
+                         sgx::EnclaveRun* run);
+  static void leave_to(Tcs& tcs);
   int enter_real(Tcs& tcs, std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx, std::uint32_t function, std::uint64_t r8, std::uint64_t r9,
                  sgx::EnclaveRun* run);
   Tcs* find_tcs(std::uint64_t address);
@@ -134,6 +140,7 @@ class HostileDevice final : public host::EnclaveDevice {
   std::mutex augmented_mutex_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> augmented_;
   std::array<std::atomic<std::uint64_t>, kKinds> tally_{};
+  std::mutex end_mutex_;
   std::thread guest_, saboteur_;
 };
 
