@@ -185,6 +185,7 @@ class AddressSpace final : public RefCounted<AddressSpace>,
   void free_all_locked(DeadAreas& dead) REQUIRES(lock_);
 
   // fork.cc
+  Result<> check_fork_room_locked() const REQUIRES(lock_);
   Result<> copy_areas_locked(AddressSpace& child) REQUIRES(lock_, overlap_lock);
   Result<> copy_pages_locked(AddressSpace& child, const Area& area, bool child_first) REQUIRES(lock_, overlap_lock);
   Result<> copy_page_locked(AddressSpace& child, const Area& area, std::uint64_t page, bool child_first) REQUIRES(lock_, overlap_lock);

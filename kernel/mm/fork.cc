@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernel/base/checked.h"
+#include "kernel/frame/heap.h"
 #include "kernel/frame/pages.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/mm/exchange.h"
@@ -16,6 +17,7 @@ namespace kernel {
 Result<> AddressSpace::fork_into(AddressSpace& child, bool child_first) NO_THREAD_SAFETY_ANALYSIS {
   const LockGuard guard(lock_);
   const LockGuard overlap(overlap_lock);
+  TRY(check_fork_room_locked());
   TRY(mm::ensure_group(*this));
   child.limits_ = limits_;
   child.break_begin_ = break_begin_;
@@ -42,6 +44,17 @@ Result<> AddressSpace::fork_into(AddressSpace& child, bool child_first) NO_THREA
   }
   overlap_statistics().forks.fetch_add(1, std::memory_order_relaxed);
   return {};
+}
+
+// Refuses a fork whose copies the kernel's heap would hold, but not those that the exchanges between the members need afterwards: then
+// somebody would have to be killed later. ENOMEM.
+Result<> AddressSpace::check_fork_room_locked() const {
+  std::uint64_t pages = 0;
+  for (const Area* area = areas_.first(); area != nullptr; area = AreaTree::next(*area))
+    if (area->owns_addresses() && !area->is_clean() && !area->dont_fork) pages += mm::page_map().count(area->begin, area->end);
+  const frame::HeapUsage heap = frame::heap_usage();
+  const std::uint64_t left = heap.limit - std::min(heap.limit, heap.used);
+  return left / kPageSize > 2 * pages + heap.limit / 8 / kPageSize ? Result<>() : Result<>(Errno::nomem);
 }
 
 // The areas of the child, and its share in all addresses of ours. What fails leaves a child that can be torn down.

@@ -54,6 +54,18 @@ std::uint64_t next_window_id() {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+// Copies bytes of a present page out, which no mapping may be allowed to read just now (PROT_NONE). ENOMEM, EIO.
+Result<> copy_out(std::uint64_t address, std::span<std::byte> into) {
+  mm::PageMap& pages = mm::page_map();
+  const std::uint64_t page = round_down(address, kPageSize);
+  const std::uint32_t before = pages.state(page).permissions();
+  if ((before & frame::kPageRead) == 0) TRY(pages.add_permissions(page, frame::kPageRead));
+  copy_bytes(into, frame::page_bytes(address, into.size()));
+  // If the host does not take the permission back, a program may read what it could read before it said PROT_NONE.
+  if ((before & frame::kPageRead) == 0) (void)pages.set_permissions(page, page + kPageSize, before);
+  return {};
+}
+
 }  // namespace
 
 SharedWindow::SharedWindow(RefPtr<FileBacking> file, std::uint64_t base, std::uint64_t begin, std::uint64_t end)
@@ -191,7 +203,7 @@ Result<> SharedWindow::write_back(std::uint64_t begin, std::uint64_t end) {
       const LockGuard guard(lock_);
       const mm::PageState state = pages.state(page);
       if (!state.present() || !state.dirty()) continue;
-      copy_bytes(buffer.page(0), frame::page_bytes(page, kPageSize));
+      TRY(copy_out(page, buffer.page(0)));
     }
     // It stays marked: the page is writable, so later changes cannot be seen.
     if (const auto written = file_->write_page((page - base_) >> kPageShift, buffer.page(0)); !written.ok() && result.ok()) result = written;
@@ -246,7 +258,8 @@ void read_through_window(FileBacking& file, std::uint64_t offset, std::span<std:
     if (!window->has_room(page_offset, kPageSize)) return;
     const mm::PageState state = mm::page_map().state(page);
     if (!state.present() || !state.dirty()) return;
-    copy_bytes(into.subspan(done, piece), frame::page_bytes(page + in_page, piece));
+    // Without memory for it the reader sees what the file system has.
+    (void)copy_out(page + in_page, into.subspan(done, piece));
   });
 }
 

@@ -219,6 +219,30 @@ static void shared_twice(void)
     close(ro);
 }
 
+// What was stored reaches the file although nobody may read the mapping any more.
+static void shared_unreadable(void)
+{
+    const size_t k = 4096;
+    char text[8] = {0};
+    int fd = open("unreadable", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(ftruncate(fd, (off_t)(3 * k)) == 0);
+    char *p = mmap(NULL, 3 * k, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(p != MAP_FAILED);
+    for (size_t i = 0; i < 3; i++)
+        memcpy(p + i * k, "stored", 7);
+    RES(mprotect(p, k, PROT_NONE));
+    RES(mprotect(p + 2 * k, k, PROT_NONE));
+    RES(pread(fd, text, 7, 0));
+    puts(text);
+    RES(pwrite(fd, "S", 1, (off_t)(2 * k)));
+    printf("touch: %s\n", touch(p, 0));
+    RES(msync(p, 3 * k, MS_SYNC));
+    RES(munmap(p, 3 * k));
+    RES(pread(fd, text, 7, (off_t)(2 * k)));
+    puts(text);
+    close(fd);
+}
+
 static void executable(void)
 {
     static const unsigned char code[] = {0xb8, 0x2a, 0, 0, 0, 0xc3}; // mov $42, %eax; ret
@@ -259,6 +283,7 @@ int main(int argc, char **argv)
     remap();
     files();
     shared_twice();
+    shared_unreadable();
     executable();
 #ifdef __GLIBC__ // musl refuses sbrk
     data_segment();

@@ -72,7 +72,7 @@ class Instance:
             settings = json.load(f)
         settings["entry_points"] = ["/bin", "/usr/bin"]
         settings["env"] = {"default": ["%s=%s" % kv for kv in ENVIRONMENT.items()], "untrusted": []}
-        settings["resource_limits"].update(user_space_size="1GB", user_space_max_size="4GB")
+        settings["resource_limits"].update(user_space_size="1GB", user_space_max_size="4GB", kernel_space_heap_max_size="1GB")
         with open(path, "w") as f:
             json.dump(settings, f, indent=2)
         image = os.path.join(self.folder, "image")
@@ -126,8 +126,13 @@ def classify(status, out):
     text = out.decode(errors="replace")
     if re.search(r"kernel panic|panic:|KASSERT", text, re.I):
         return "panic", next(line for line in text.splitlines() if re.search(r"panic|KASSERT", line, re.I))[:200]
+    if "--pathological option" in text:
+        return "skip", "stress-ng itself runs it only with --pathological"
     failed = re.search(r"stress-ng: (?:fail|error): *(.*)", text)
     skipped = re.search(r"stress-ng: info: .*?((?:\w|-)+: .*(?:skipp|not implemented|not supported|unavailable).*)", text)
+    early = re.search(r"aborted early, out of system resources", text)
+    if status == 0 and early and not skipped:
+        return "skip", (failed.group(1) if failed else "out of system resources")[:200]
     if status == 0 and skipped:
         return "skip", skipped.group(1)[:200]
     if status == 0 and "Cannot fork" in text:
