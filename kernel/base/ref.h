@@ -45,6 +45,8 @@ class RefCounted {
       if (count_.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire)) return true;
     return false;
   }
+  // Nobody but the caller holds a reference; whatever earlier holders did has happened.
+  bool is_unique() const { return count_.load(std::memory_order_acquire) == 1; }
   std::uint32_t ref_count() const { return count_.load(std::memory_order_relaxed); }
 
   void set_heap_extent(HeapExtent extent) { extent_ = extent; }  // make_ref only

@@ -146,7 +146,7 @@ struct VcpuBlock {
 };
 static_assert(offsetof(VcpuBlock, entry_stack) == VCPU_ENTRY_STACK && offsetof(VcpuBlock, exception_stack) == VCPU_EXC_STACK &&
               offsetof(VcpuBlock, layout) == VCPU_LAYOUT && offsetof(VcpuBlock, index) == VCPU_INDEX &&
-              offsetof(VcpuBlock, canary) == VCPU_CANARY && offsetof(VcpuBlock, in_kernel) == VCPU_IN_KERNEL &&
+              offsetof(VcpuBlock, canary) == VCPU_CANARY && offsetof(VcpuBlock, spin_mask) == VCPU_SPIN_MASK && offsetof(VcpuBlock, in_kernel) == VCPU_IN_KERNEL &&
               offsetof(VcpuBlock, user_rsp) == VCPU_USER_RSP && offsetof(VcpuBlock, frame_end) == VCPU_FRAME_END &&
               offsetof(VcpuBlock, gate) == VCPU_GATE && offsetof(VcpuBlock, cpuid_gate) == VCPU_CPUID_GATE &&
               offsetof(VcpuBlock, scratch_rip) == VCPU_SCRATCH_RIP && offsetof(VcpuBlock, current) == VCPU_CURRENT &&
@@ -161,6 +161,16 @@ inline VcpuBlock& this_vcpu() {
   asm volatile("mov %%gs:0, %0" : "=r"(block));
   return *block;
 }
+
+// VcpuBlock::spin_mask of this vCPU, in one instruction each.
+inline std::uint32_t spin_mask() {
+  std::uint32_t mask = 0;
+  // SAFETY: GS points to this vCPU's block.
+  asm volatile("movl %%gs:%c1, %0" : "=r"(mask) : "i"(VCPU_SPIN_MASK));
+  return mask;
+}
+// SAFETY: GS points to this vCPU's block.
+inline void set_spin_mask(std::uint32_t mask) { asm volatile("movl %0, %%gs:%c1" : : "r"(mask), "i"(VCPU_SPIN_MASK) : "memory"); }
 
 }  // namespace kernel::frame
 #endif  // __ASSEMBLER__

@@ -6,10 +6,6 @@
 namespace kernel {
 
 namespace {
-constexpr std::uint32_t rank_bit(LockRank rank) {
-  return std::uint32_t{1} << (static_cast<unsigned>(rank) - static_cast<unsigned>(LockRank::first_spin));
-}
-
 // A mutex waiter lives on its thread's stack while it is linked.
 struct MutexWaiter {
   MutexWaiter* next = nullptr;
@@ -31,23 +27,12 @@ void raw_spin(std::atomic<std::uint32_t>& word) {
 
 namespace sync_detail {
 
-void spin_lock(std::atomic<std::uint32_t>& word, LockRank rank) {
-  frame::VcpuBlock& vcpu = frame::this_vcpu();
-  // Rising rank: no lock of this rank or a higher one may be held.
-  KASSERT(vcpu.spin_mask < rank_bit(rank));
-  vcpu.spin_mask |= rank_bit(rank);
-  raw_spin(word);
-}
+void spin_wait(std::atomic<std::uint32_t>& word) { raw_spin(word); }
 
 bool spin_try_lock(std::atomic<std::uint32_t>& word, LockRank rank) {
   if (word.load(std::memory_order_relaxed) != 0 || word.exchange(1, std::memory_order_acquire) != 0) return false;
-  frame::this_vcpu().spin_mask |= rank_bit(rank);
+  frame::set_spin_mask(frame::spin_mask() | rank_bit(rank));
   return true;
-}
-
-void spin_unlock(std::atomic<std::uint32_t>& word, LockRank rank) {
-  word.store(0, std::memory_order_release);
-  frame::this_vcpu().spin_mask &= ~rank_bit(rank);
 }
 
 void spin_until_free(const std::atomic<std::uint32_t>& word) {
@@ -109,6 +94,6 @@ void mutex_unlock(MutexState& state, LockRank) {
 
 }  // namespace sync_detail
 
-void assert_no_spinlocks_held() { KASSERT(frame::this_vcpu().spin_mask == 0); }
+void assert_no_spinlocks_held() { KASSERT(frame::spin_mask() == 0); }
 
 }  // namespace kernel

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "kernel/base/config.h"
+#include "kernel/frame/vcpu_block.h"
 
 namespace kernel {
 
@@ -57,9 +58,38 @@ enum class LockRank : std::uint8_t {
 static_assert(static_cast<unsigned>(LockRank::count) <= 32 + static_cast<unsigned>(LockRank::first_spin));
 
 namespace sync_detail {
+constexpr std::uint32_t rank_bit(LockRank rank) {
+  return std::uint32_t{1} << (static_cast<unsigned>(rank) - static_cast<unsigned>(LockRank::first_spin));
+}
+#ifdef OCCLUM_KERNEL
+void spin_wait(std::atomic<std::uint32_t>& word);  // takes a lock that is busy
+template <LockRank rank>
+inline void spin_lock(std::atomic<std::uint32_t>& word) {
+  constexpr std::uint32_t kBit = rank_bit(rank);
+  const std::uint32_t held = frame::spin_mask();
+  KASSERT(held < kBit);  // rising rank: no lock of this rank or a higher one may be held
+  frame::set_spin_mask(held | kBit);
+  if (word.exchange(1, std::memory_order_acquire) != 0) [[unlikely]]
+    spin_wait(word);
+}
+template <LockRank rank>
+inline void spin_unlock(std::atomic<std::uint32_t>& word) {
+  word.store(0, std::memory_order_release);
+  frame::set_spin_mask(frame::spin_mask() & ~rank_bit(rank));
+}
+#else  // unit tests on the host bring their own
 void spin_lock(std::atomic<std::uint32_t>& word, LockRank rank);
-bool spin_try_lock(std::atomic<std::uint32_t>& word, LockRank rank);
 void spin_unlock(std::atomic<std::uint32_t>& word, LockRank rank);
+template <LockRank rank>
+inline void spin_lock(std::atomic<std::uint32_t>& word) {
+  spin_lock(word, rank);
+}
+template <LockRank rank>
+inline void spin_unlock(std::atomic<std::uint32_t>& word) {
+  spin_unlock(word, rank);
+}
+#endif
+bool spin_try_lock(std::atomic<std::uint32_t>& word, LockRank rank);
 void spin_until_free(const std::atomic<std::uint32_t>& word);
 struct MutexState {
   std::atomic<std::uint32_t> word{0};     // 0 free, 1 held, 2 held and wanted
@@ -83,9 +113,9 @@ class CAPABILITY("spinlock") SpinLock {
   constexpr SpinLock() = default;
   SpinLock(const SpinLock&) = delete;
   SpinLock& operator=(const SpinLock&) = delete;
-  void lock() ACQUIRE() { sync_detail::spin_lock(word_, rank); }
+  void lock() ACQUIRE() { sync_detail::spin_lock<rank>(word_); }
   bool try_lock() TRY_ACQUIRE(true) { return sync_detail::spin_try_lock(word_, rank); }
-  void unlock() RELEASE() { sync_detail::spin_unlock(word_, rank); }
+  void unlock() RELEASE() { sync_detail::spin_unlock<rank>(word_); }
   // Waits until whoever held it at some time before has let it go, without taking it.
   void wait_until_free() const { sync_detail::spin_until_free(word_); }
 

@@ -13,9 +13,9 @@ constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr std::int32_t kMaxEvents = 0x7fffffff / static_cast<std::int32_t>(sizeof(abi::EpollEvent));
 constexpr std::uint32_t kEfdSemaphore = 1;
 
-// The instance behind a descriptor. EBADF, EINVAL if it is something else. The file reference keeps it alive.
-Result<RefPtr<OpenFile>> get_epoll(Task& task, Fd fd) {
-  RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
+// The instance behind a descriptor. EBADF, EINVAL if it is something else. The lease keeps it alive.
+Result<FileLease> get_epoll(Task& task, Fd fd) {
+  FileLease file = TRY(files_of(task).lease(fd));
   if (file->as_epoll() == nullptr) return Errno::inval;
   return file;
 }
@@ -42,7 +42,7 @@ class UserEvents final : public EpollSink {
 
 Result<std::uint64_t> do_wait(Task& task, Fd epoll, UserPtr<abi::EpollEvent> events, std::int32_t count, Instant deadline) {
   if (count <= 0 || count > kMaxEvents) return Errno::inval;
-  const RefPtr<OpenFile> file = TRY(get_epoll(task, epoll));
+  const FileLease file = TRY(get_epoll(task, epoll));
   UserEvents sink(events);
   return std::uint64_t{TRY(file->as_epoll()->wait(sink, static_cast<std::size_t>(count), deadline))};
 }

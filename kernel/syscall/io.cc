@@ -19,18 +19,18 @@ constexpr std::uint64_t kMostInOffset = static_cast<std::uint64_t>(std::numeric_
 
 std::uint64_t clamp_count(std::uint64_t count) { return std::min(count, abi::kMaxRwCount); }
 
-Result<RefPtr<OpenFile>> readable(Task& task, Fd fd) {
-  RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
+Result<FileLease> readable(Task& task, Fd fd) {
+  FileLease file = TRY(files_of(task).lease(fd));
   if (!file->may_read()) return Errno::badf;
   if (!file->has_read()) return Errno::inval;
   return file;
 }
 
 // For calls with an offset: files without one are refused before anything else is asked of them.
-Result<> check_offsets(Task& task, Fd fd) { return TRY(files_of(task).get(fd))->has_offsets() ? Result<>() : Result<>(Errno::spipe); }
+Result<> check_offsets(Task& task, Fd fd) { return TRY(files_of(task).lease(fd))->has_offsets() ? Result<>() : Result<>(Errno::spipe); }
 
-Result<RefPtr<OpenFile>> writable(Task& task, Fd fd) {
-  RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
+Result<FileLease> writable(Task& task, Fd fd) {
+  FileLease file = TRY(files_of(task).lease(fd));
   if (!file->may_write()) return Errno::badf;
   if (!file->has_write()) return Errno::inval;
   return file;
@@ -100,13 +100,13 @@ Result<> UserIovec::load(UserPtr<const abi::Iovec> vector, std::uint64_t count) 
 }
 
 Result<std::uint64_t> sys_read(Task& task, Fd fd, UserPtr<std::byte> buffer, std::uint64_t count) {
-  const RefPtr<OpenFile> file = TRY(readable(task, fd));
+  const FileLease file = TRY(readable(task, fd));
   IoSink sink(TRY(UserBytes::at(buffer, clamp_count(count))));
   return read_here(*file, sink);
 }
 
 Result<std::uint64_t> sys_write(Task& task, Fd fd, UserPtr<const std::byte> buffer, std::uint64_t count) {
-  const RefPtr<OpenFile> file = TRY(writable(task, fd));
+  const FileLease file = TRY(writable(task, fd));
   IoSource source(TRY(UserBytes::at(buffer, clamp_count(count))));
   return write_here(task, *file, source);
 }
@@ -114,7 +114,7 @@ Result<std::uint64_t> sys_write(Task& task, Fd fd, UserPtr<const std::byte> buff
 Result<std::uint64_t> sys_pread64(Task& task, Fd fd, UserPtr<std::byte> buffer, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
   TRY(check_offsets(task, fd));
-  const RefPtr<OpenFile> file = TRY(readable(task, fd));
+  const FileLease file = TRY(readable(task, fd));
   IoSink sink(TRY(UserBytes::at(buffer, clamp_count(count))));
   return read_there(*file, sink, offset);
 }
@@ -122,13 +122,13 @@ Result<std::uint64_t> sys_pread64(Task& task, Fd fd, UserPtr<std::byte> buffer, 
 Result<std::uint64_t> sys_pwrite64(Task& task, Fd fd, UserPtr<const std::byte> buffer, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
   TRY(check_offsets(task, fd));
-  const RefPtr<OpenFile> file = TRY(writable(task, fd));
+  const FileLease file = TRY(writable(task, fd));
   IoSource source(TRY(UserBytes::at(buffer, clamp_count(count))));
   return write_there(task, *file, source, offset);
 }
 
 Result<std::uint64_t> sys_readv(Task& task, Fd fd, UserPtr<const abi::Iovec> vector, std::uint64_t count) {
-  const RefPtr<OpenFile> file = TRY(readable(task, fd));
+  const FileLease file = TRY(readable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
   if (buffers.total() == 0) return std::uint64_t{0};
@@ -137,7 +137,7 @@ Result<std::uint64_t> sys_readv(Task& task, Fd fd, UserPtr<const abi::Iovec> vec
 }
 
 Result<std::uint64_t> sys_writev(Task& task, Fd fd, UserPtr<const abi::Iovec> vector, std::uint64_t count) {
-  const RefPtr<OpenFile> file = TRY(writable(task, fd));
+  const FileLease file = TRY(writable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
   if (buffers.total() == 0) return std::uint64_t{0};
@@ -148,7 +148,7 @@ Result<std::uint64_t> sys_writev(Task& task, Fd fd, UserPtr<const abi::Iovec> ve
 Result<std::uint64_t> sys_preadv(Task& task, Fd fd, UserPtr<const abi::Iovec> vector, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
   TRY(check_offsets(task, fd));
-  const RefPtr<OpenFile> file = TRY(readable(task, fd));
+  const FileLease file = TRY(readable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
   if (buffers.total() == 0) return std::uint64_t{0};
@@ -159,7 +159,7 @@ Result<std::uint64_t> sys_preadv(Task& task, Fd fd, UserPtr<const abi::Iovec> ve
 Result<std::uint64_t> sys_pwritev(Task& task, Fd fd, UserPtr<const abi::Iovec> vector, std::uint64_t count, FileOffset offset) {
   if (offset < 0) return Errno::inval;
   TRY(check_offsets(task, fd));
-  const RefPtr<OpenFile> file = TRY(writable(task, fd));
+  const FileLease file = TRY(writable(task, fd));
   UserIovec buffers;
   TRY(buffers.load(vector, count));
   if (buffers.total() == 0) return std::uint64_t{0};
@@ -281,7 +281,7 @@ Result<> sys_fadvise64(Task& task, Fd fd, FileOffset, FileOffset length, std::ui
 }
 
 Result<> sys_readahead(Task& task, Fd fd, FileOffset, std::uint64_t) {
-  const RefPtr<OpenFile> file = TRY(readable(task, fd));
+  const FileLease file = TRY(readable(task, fd));
   if (!file->inode() || !file->inode()->is_regular()) return Errno::inval;
   return {};
 }

@@ -34,6 +34,10 @@ struct TaskAccess {
 struct ProcessAccess {
   // tree_lock
   static RefPtr<Process>& parent(Process& process) REQUIRES(tree_lock) { return process.parent_; }
+  static void set_parent(Process& process, RefPtr<Process> parent) REQUIRES(tree_lock) {
+    process.parent_pid_.store(parent ? static_cast<std::int32_t>(parent->pid()) : 0, std::memory_order_relaxed);
+    process.parent_ = std::move(parent);
+  }
   static List<Process, ChildTag>& children(Process& process) REQUIRES(tree_lock) { return process.children_; }
   static void set_group(Process& process, Pid id) REQUIRES(tree_lock) { process.group_.store(static_cast<std::int32_t>(id)); }
   static void set_session(Process& process, Pid id) REQUIRES(tree_lock) { process.session_.store(static_cast<std::int32_t>(id)); }

@@ -146,7 +146,7 @@ void publish_process(Process& process, RefPtr<Process> parent, int exit_signal) 
   const Pid group = parent ? parent->group() : process.pid();
   const Pid session = parent ? parent->session() : process.pid();
   if (parent && ProcessAccess::state(*parent) != ProcessState::alive) parent = id_table().find(Pid{1})->process;
-  ProcessAccess::parent(process) = parent;
+  ProcessAccess::set_parent(process, parent);
   ProcessAccess::exit_signal(process) = exit_signal;
   ProcessAccess::set_group(process, group);
   ProcessAccess::set_session(process, session);

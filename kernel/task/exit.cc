@@ -42,7 +42,7 @@ void give_children_away(Process& process, Bereaved& after) EXCLUDES(tree_lock) {
   Process* reaper = find_reaper(process);
   auto& children = ProcessAccess::children(process);
   while (Process* child = children.pop_front()) {
-    ProcessAccess::parent(*child) = RefPtr<Process>(reaper);
+    ProcessAccess::set_parent(*child, RefPtr<Process>(reaper));
     if (child->parent_death_signal.load() != 0) (void)after.death_signals.try_push(Ref<Process>(*child));
     if (reaper == nullptr) continue;
     ProcessAccess::children(*reaper).push_back(*child);

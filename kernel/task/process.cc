@@ -48,10 +48,7 @@ RefPtr<Process> Process::parent() const {
   return parent_;
 }
 
-Pid Process::parent_pid() const {
-  const LockGuard guard(tree_lock);
-  return parent_ ? parent_->pid_ : Pid{0};
-}
+Pid Process::parent_pid() const { return Pid{parent_pid_.load(std::memory_order_relaxed)}; }
 
 ProcessState Process::state() const {
   const LockGuard guard(tree_lock);

@@ -85,7 +85,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
 
   Pid pid() const { return pid_; }
   RefPtr<Process> parent() const EXCLUDES(tree_lock);
-  Pid parent_pid() const EXCLUDES(tree_lock);  // 0 for the first process
+  Pid parent_pid() const;  // 0 for the first process
   Pid group() const { return static_cast<Pid>(group_.load(std::memory_order_relaxed)); }
   Pid session() const { return static_cast<Pid>(session_.load(std::memory_order_relaxed)); }
   ProcessState state() const EXCLUDES(tree_lock);
@@ -148,6 +148,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
 
   // tree_lock
   RefPtr<Process> parent_;
+  std::atomic<std::int32_t> parent_pid_{0};  // its number, for readers without the lock
   List<Process, ChildTag> children_;  // each child holds itself alive through the id table until it is reaped
   std::atomic<std::int32_t> group_{0}, session_{0};
   RefPtr<ControllingTerminal> terminal_;          // that controls it

@@ -42,6 +42,17 @@ Result<RefPtr<OpenFile>> FdTable::get(Fd fd) const {
   return slot->file.file();
 }
 
+// SAFETY: (no lock) only tasks that hold the table change it, and the only one is here, in a call that does not. Others read at most
+// (/proc), under the lock and through a reference, which makes the table shared for calls that begin meanwhile.
+Result<FileLease> FdTable::lease(Fd fd) const NO_THREAD_SAFETY_ANALYSIS {
+  if (!is_unique()) return FileLease(TRY(get(fd)));
+  const Slot* slot = find_locked(fd);
+  if (slot == nullptr) return Errno::badf;
+  OpenFile& file = *slot->file.file();
+  if (file.is_path_only()) return Errno::badf;
+  return FileLease(file);
+}
+
 Result<RefPtr<OpenFile>> FdTable::get_any(Fd fd) const {
   const LockGuard guard(lock_);
   const Slot* slot = find_locked(fd);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "kernel/base/ref.h"
 #include "kernel/base/result.h"
@@ -15,6 +16,19 @@
 
 namespace kernel {
 
+// An open file for the length of a system call: counted if others may close the descriptor meanwhile, else borrowed from the table.
+class FileLease {
+ public:
+  explicit FileLease(RefPtr<OpenFile> counted) : counted_(std::move(counted)), file_(counted_.get()) {}
+  explicit FileLease(OpenFile& borrowed) : file_(&borrowed) {}
+  OpenFile& operator*() const LIFETIMEBOUND { return *file_; }
+  OpenFile* operator->() const LIFETIMEBOUND { return file_; }
+
+ private:
+  RefPtr<OpenFile> counted_;
+  OpenFile* file_;
+};
+
 class FdTable final : public ProcessResource {
  public:
   FdTable() = default;
@@ -24,6 +38,9 @@ class FdTable final : public ProcessResource {
   // them too.
   Result<RefPtr<OpenFile>> get(Fd fd) const EXCLUDES(lock_);
   Result<RefPtr<OpenFile>> get_any(Fd fd) const EXCLUDES(lock_);
+  // As get(), for the running task's own table and no longer than its system call, which must not close descriptors: costs nothing where
+  // no other task shares the table.
+  Result<FileLease> lease(Fd fd) const EXCLUDES(lock_);
   // A further handle for a descriptor (SCM_RIGHTS, pidfd_getfd).
   Result<FileHandle> get_handle(Fd fd) const EXCLUDES(lock_);
 
