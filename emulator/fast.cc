@@ -61,8 +61,12 @@ u32 find_sites(const State& state, u64* sites) {
       while (stop < end && is_code_page(state, stop)) stop += kPage;
       const auto* code = reinterpret_cast<const u8*>(page);
       const u64 size = stop - page;
-      for (u64 at = 0; at + kSiteSize <= size && count < kMaxSites; ++at) {
-        if (code[at] == kSitePattern[0] && std::memcmp(code + at, kSitePattern, kSiteSize) == 0) sites[count++] = page + at;
+      const u8* at = code;
+      while (count < kMaxSites) {
+        const void* found = memmem(at, static_cast<size_t>(code + size - at), kSitePattern, kSiteSize);
+        if (found == nullptr) break;
+        at = static_cast<const u8*>(found) + 1;
+        sites[count++] = reinterpret_cast<u64>(found);
       }
       page = stop - kPage;
     }

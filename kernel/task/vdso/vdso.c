@@ -9,6 +9,7 @@
 #define STRING(x) STRING_OF(x)
 #define EXPORT __attribute__((visibility("default")))
 #define NS_PER_SEC 1000000000ULL
+#define FEW_TICKS (1ULL << 32) /* times any mult they fit into 64 bits */
 
 enum { kRealtime = 0, kMonotonic = 1, kMonotonicRaw = 4, kRealtimeCoarse = 5, kMonotonicCoarse = 6, kBoottime = 7, kTai = 11 };
 enum { kNrClockGettime = 228, kNrClockGetres = 229, kNrGettimeofday = 96 };
@@ -61,6 +62,7 @@ static inline uint64_t read_clock(int clock, uint64_t* offset) {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if ((before & 1) != 0 || __atomic_load_n(&page->sequence, __ATOMIC_RELAXED) != before) continue;
     const uint64_t ticks = tsc > base_tsc ? tsc - base_tsc : 0;
+    if (__builtin_expect(ticks < FEW_TICKS, 1)) return base_ns + (ticks * mult >> shift);
     return base_ns + (uint64_t)(((unsigned __int128)ticks * mult) >> shift);
   }
 }
@@ -73,20 +75,10 @@ static inline void split(uint64_t ns, int64_t* sec, int64_t* rest) {
 
 /* The clock whose arithmetic a clock id shares, or -1: ask the kernel. */
 static inline int base_clock(int clock) {
-  switch (clock) {
-    case kRealtime:
-    case kRealtimeCoarse:
-    case kTai:
-      return kRealtime;
-    case kMonotonic:
-    case kMonotonicRaw:
-    case kMonotonicCoarse:
-      return kMonotonic;
-    case kBoottime:
-      return kBoottime;
-    default:
-      return -1;
-  }
+  const uint32_t bit = (uint32_t)clock < 32 ? 1u << clock : 0; /* no table: a jump through one costs more than the rest */
+  if (bit & (1u << kMonotonic | 1u << kMonotonicRaw | 1u << kMonotonicCoarse)) return kMonotonic;
+  if (bit & (1u << kRealtime | 1u << kRealtimeCoarse | 1u << kTai)) return kRealtime;
+  return clock == kBoottime ? kBoottime : -1;
 }
 
 EXPORT int __vdso_clock_gettime(int clock, struct timespec* into) {
