@@ -87,7 +87,7 @@ Verdict run_seed(const Options& options, const sgx::EnclaveFile& file, std::uint
   run.quiet = true;
   run.forward_signals = false;
   run.log_level = 2;
-  run.max_vcpus = 2 + static_cast<std::uint32_t>(seed % 2);
+  run.vcpus = 2 + static_cast<std::uint32_t>(seed % 2);
   const int out = memfd_create("output", MFD_CLOEXEC);
   run.stdio[1] = out;
   const auto result = host::run_program(run, std::move(device));
