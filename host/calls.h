@@ -28,6 +28,8 @@ class VcpuControl {
   virtual std::int64_t kick_vcpu(std::uint64_t index) = 0;
   virtual std::int64_t set_tick(std::uint64_t period_us) = 0;
   virtual void wake_io() = 0;
+  // Stops the whole process until SIGCONT, so that the user's shell has the terminal.
+  virtual std::int64_t suspend() = 0;
 };
 
 inline constexpr std::uint32_t kOpCount = 20;  // Op values are below

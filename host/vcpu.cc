@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "host/futex.h"
@@ -168,6 +169,8 @@ std::int64_t VcpuSet::set_tick(std::uint64_t period_us) {
   futex_wake(reinterpret_cast<std::uint32_t*>(&ticker_word_));
   return 0;
 }
+
+std::int64_t VcpuSet::suspend() { return kill(getpid(), SIGSTOP) == 0 ? 0 : -errno; }
 
 void VcpuSet::wake_io() {
   if (parts_.wake_io) parts_.wake_io();

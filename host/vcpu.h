@@ -90,6 +90,7 @@ class VcpuSet final : public VcpuControl {
   std::int64_t kick_vcpu(std::uint64_t index) override;
   std::int64_t set_tick(std::uint64_t period_us) override;
   void wake_io() override;
+  std::int64_t suspend() override;
 
   // Tells one virtual CPU that SharedMemory::user_signal has new bits.
   void deliver_signal();

@@ -31,6 +31,7 @@ class FakeVcpus final : public host::VcpuControl {
   std::int64_t kick_vcpu(std::uint64_t index) override { return note("kick", index); }
   std::int64_t set_tick(std::uint64_t period) override { return note("tick", period); }
   void wake_io() override { note("io", 0); }
+  std::int64_t suspend() override { return note("suspend", 0); }
   std::string last;
 
  private:
@@ -98,6 +99,8 @@ TEST_F(CallsTest, VcpuCallsArePassedOn) {
   EXPECT_EQ(vcpus_.last, "wake 1");
   call(Op::kick_vcpu, 2);
   EXPECT_EQ(vcpus_.last, "kick 2");
+  call(Op::suspend);
+  EXPECT_EQ(vcpus_.last, "suspend 0");
   call(Op::none);
   EXPECT_EQ(vcpus_.last, "io 0");
 }
