@@ -682,8 +682,11 @@ static void hangup(void)
     OK(ioctl(s, TIOCSPGRP, &v));
     OK(ioctl(s, TIOCGWINSZ, &v));
     CHECK(!isatty(s));
+    // Another program may take the number as soon as it is free: then the name is there, and made later.
+    struct stat was, is;
+    OK(fstat(s, &was));
     close(s);
-    CHECK(access(name, F_OK) != 0);
+    CHECK(stat(name, &is) != 0 || is.st_ctim.tv_sec != was.st_ctim.tv_sec || is.st_ctim.tv_nsec != was.st_ctim.tv_nsec);
 }
 
 static void *blocked_reader(void *arg)
