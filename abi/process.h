@@ -86,7 +86,9 @@ struct CapData {
 
 inline constexpr std::int32_t kMembarrierQuery = 0, kMembarrierGlobal = 1, kMembarrierGlobalExpedited = 2,
                               kMembarrierRegisterGlobalExpedited = 4, kMembarrierPrivateExpedited = 8,
-                              kMembarrierRegisterPrivateExpedited = 16;
+                              kMembarrierRegisterPrivateExpedited = 16, kMembarrierPrivateExpeditedSyncCore = 32,
+                              kMembarrierRegisterPrivateExpeditedSyncCore = 64, kMembarrierGetRegistrations = 512;
+inline constexpr std::uint32_t kMembarrierKnown = 0x7f | 0x200;
 
 // robust_list(2 get_robust_list)
 struct RobustListHead {

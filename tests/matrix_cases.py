@@ -31,6 +31,7 @@ PROGRAMS = {
     "clock": ("clock.c", "gcc", []),
     "events": ("events.c", "gcc", []),
     "sysv": ("sysv.c", "gcc", []),
+    "pidfd": ("pidfd.c", "gcc", []),
     "sockets": ("sockets.c", "gcc", []),
     "tty": ("tty.c", "gcc", []),
     "jobs": ("jobs.c", "gcc", []),
@@ -59,7 +60,7 @@ PROGRAMS = {
 }
 TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", [])}  # built like these, run by cases of their own
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
-NEEDS_ROOT = {"attrs", "system", "calls", "sysv"}  # they print what only root gets
+NEEDS_ROOT = {"attrs", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
 
 
 def conformance():

@@ -8,6 +8,7 @@
 #include "kernel/base/vec.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/mm/page_buffer.h"
+#include "kernel/task/inspect.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/path.h"
@@ -187,17 +188,10 @@ Result<> load_iovec(UserPtr<const Iovec> vector, std::uint64_t count, Vec<Iovec>
 
 // Whose memory a task may look into (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS): its own user's, or anybody's with CAP_SYS_PTRACE.
 Result<RefPtr<AddressSpace>> other_memory(Task& task, Pid pid) {
-  RefPtr<Task> other = find_task(pid);
-  RefPtr<Process> process = other ? RefPtr<Process>(&other->process()) : find_process(pid);
+  const RefPtr<Task> other = find_task(pid);
+  const RefPtr<Process> process = other ? RefPtr<Process>(&other->process()) : find_process(pid);
   if (!process) return Errno::srch;
-  if (!other) other = process->any_thread();
-  if (other && !task.credentials().has(Capability::sys_ptrace)) {
-    const Ref<const Credentials> theirs = other->credentials_ref();
-    const Credentials& own = task.credentials();
-    const bool same = own.ruid == theirs->ruid && own.ruid == theirs->euid && own.ruid == theirs->suid && own.rgid == theirs->rgid &&
-                      own.rgid == theirs->egid && own.rgid == theirs->sgid;
-    if (!same || process->dumpable.load() == 0) return Errno::perm;
-  }
+  TRY(may_inspect(task, *process));
   RefPtr<AddressSpace> memory = process->mm();
   if (!memory) return Errno::srch;
   return memory;

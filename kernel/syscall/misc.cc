@@ -9,6 +9,7 @@
 #include "kernel/host/clock.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/mm/init.h"
+#include "kernel/task/posix_timers.h"
 #include "kernel/task/uts.h"
 
 namespace kernel {
@@ -29,6 +30,7 @@ Result<> change_limit(const Task& task, Process& process, abi::Rlimit which, con
   const abi::RlimitPair old = process.rlimit(which);
   if (fresh.maximum > old.maximum && !task.credentials().has(Capability::sys_resource)) return Errno::perm;
   process.set_rlimit(which, fresh);
+  if (which == abi::Rlimit::cpu) process.timers().set_cpu_limit(fresh.current, fresh.maximum);
   if (const RefPtr<AddressSpace> mm = process.mm()) {
     mm->set_limits({.address_space = process.rlimit_current(abi::Rlimit::as),
                     .data = process.rlimit_current(abi::Rlimit::data),
@@ -227,6 +229,12 @@ Result<std::uint64_t> prctl_set(Task& task, std::int32_t option, std::uint64_t a
       if (a != 1 || b != 0 || c != 0 || d != 0) return Errno::inval;
       process.no_new_privileges = true;
       return std::uint64_t{0};
+    case abi::kPrSetThpDisable:
+      if (a > 1 || b != 0 || c != 0 || d != 0) return Errno::inval;
+      process.thp_disabled = a != 0;  // there are no huge pages anyway
+      return std::uint64_t{0};
+    case abi::kPrSetTsc:
+      return a == 1 ? Result<std::uint64_t>(std::uint64_t{0}) : Result<std::uint64_t>(Errno::inval);  // PR_TSC_ENABLE
     case abi::kPrCapAmbient:
       if (c != 0 || d != 0) return Errno::inval;
       return ambient(task, a, b);
@@ -276,7 +284,7 @@ Result<std::uint64_t> sys_prctl(Task& task, std::int32_t option, std::uint64_t a
       return done(UserPtr<std::uint64_t>(a).store(task.clear_child_tid.address()));
     case abi::kPrGetThpDisable:
       if (a != 0 || b != 0 || c != 0 || d != 0) return Errno::inval;
-      return std::uint64_t{0};
+      return process.thp_disabled.load() ? std::uint64_t{1} : 0;
     default:
       return prctl_set(task, option, a, b, c, d);
   }

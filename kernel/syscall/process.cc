@@ -6,6 +6,7 @@
 
 #include "kernel/frame/bytes.h"
 #include "kernel/mm/address_space.h"
+#include "kernel/syscall/pidfd.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/terminal.h"
@@ -27,7 +28,15 @@ Result<std::int32_t> sys_clone(Task& task, std::uint64_t flags, std::uint64_t st
   request.tls = tls;
   request.parent_tid = parent_tid;
   request.child_tid = child_tid;
-  return number_of(TRY(clone_task(task, frame, request)));
+  PidFdForChild pidfd(task);
+  if ((flags & abi::kClonePidFd) != 0) {
+    if ((flags & (abi::kCloneParentSetTid | abi::kCloneThread | abi::kCloneDetached)) != 0) return Errno::inval;
+    TRY(pidfd.prepare(parent_tid, flags));
+    request.observer = &pidfd;
+  }
+  const Pid child = TRY(clone_task(task, frame, request));
+  pidfd.finish();
+  return number_of(child);
 }
 
 Result<std::int32_t> sys_fork(Task& task, frame::TrapFrame& frame) {
@@ -74,7 +83,15 @@ Result<std::int32_t> sys_clone3(Task& task, UserPtr<const abi::CloneArgs> user, 
   request.tls = args.tls;
   request.parent_tid = UserPtr<std::int32_t>(args.parent_tid);
   request.child_tid = UserPtr<std::int32_t>(args.child_tid);
-  return number_of(TRY(clone_task(task, frame, request)));
+  PidFdForChild pidfd(task);
+  if ((args.flags & abi::kClonePidFd) != 0) {
+    if ((args.flags & abi::kCloneThread) != 0) return Errno::inval;
+    TRY(pidfd.prepare(UserPtr<std::int32_t>(args.pidfd), args.flags));
+    request.observer = &pidfd;
+  }
+  const Pid child = TRY(clone_task(task, frame, request));
+  pidfd.finish();
+  return number_of(child);
 }
 
 // --- exit and wait ---
@@ -119,12 +136,22 @@ Result<> sys_waitid(Task& task, std::int32_t kind, std::int32_t id, UserPtr<abi:
   constexpr auto kReports = static_cast<std::uint32_t>(abi::kWExited | abi::kWStopped | abi::kWContinued);
   constexpr std::uint32_t kAllowed = kReports | static_cast<std::uint32_t>(abi::kWNoHang | abi::kWNoWait | abi::kWNoThread | abi::kWAll) | abi::kWClone;
   if ((options & ~kAllowed) != 0 || (options & kReports) == 0) return Errno::inval;
-  if (kind != abi::kPAll && kind != abi::kPPid && kind != abi::kPPgid) return Errno::inval;
+  if (kind != abi::kPAll && kind != abi::kPPid && kind != abi::kPPgid && kind != abi::kPPidFd) return Errno::inval;
   if (kind == abi::kPPid && id <= 0) return Errno::inval;
   if (kind == abi::kPPgid && id < 0) return Errno::inval;
   WaitRequest request{.kind = kind, .id = Pid{id}, .options = options};
   if (kind == abi::kPPgid && id == 0) request.id = task.process().group();
+  bool nonblocking = false;
+  if (kind == abi::kPPidFd) {
+    if (id < 0) return Errno::inval;
+    const PidFdTarget target = TRY(process_of_descriptor(task, Fd{id}));
+    const Ref<Process> process(target.process);
+    if (process->state() == ProcessState::reaped) return Errno::child;  // its number may be another's by now
+    nonblocking = target.nonblocking && (options & static_cast<std::uint32_t>(abi::kWNoHang)) == 0;
+    request = {.kind = abi::kPPid, .id = process->pid(), .options = options | (nonblocking ? static_cast<std::uint32_t>(abi::kWNoHang) : 0)};
+  }
   const std::optional<WaitOutcome> outcome = TRY(wait_for_child(task, request));
+  if (!outcome && nonblocking) return Errno::again;
   if (outcome && !usage.is_null()) TRY(usage.store(to_rusage(outcome->usage)));
   if (!info.is_null()) TRY(info.store(outcome ? wait_info(*outcome) : abi::SigInfo{}));
   return {};
@@ -180,6 +207,8 @@ abi::Rusage to_rusage(const Usage& usage) {
   result.maxrss = static_cast<std::int64_t>(usage.max_rss / 1024);
   result.minflt = static_cast<std::int64_t>(usage.minor_faults);
   result.majflt = static_cast<std::int64_t>(usage.major_faults);
+  result.nvcsw = static_cast<std::int64_t>(usage.voluntary_switches);
+  result.nivcsw = static_cast<std::int64_t>(usage.involuntary_switches);
   return result;
 }
 
@@ -195,6 +224,8 @@ Result<> sys_getrusage(Task& task, std::int32_t who, UserPtr<abi::Rusage> usage)
       break;
     case abi::kRusageThread:
       total.user_ns = task.run_time_ns();
+      total.voluntary_switches = task.voluntary_switches();
+      total.involuntary_switches = task.involuntary_switches();
       total.max_rss = task.mm().usage().peak_resident;
       break;
     default:

@@ -13,6 +13,7 @@
 #include "kernel/syscall/memory.h"
 #include "kernel/syscall/misc.h"
 #include "kernel/syscall/path.h"
+#include "kernel/syscall/pidfd.h"
 #include "kernel/syscall/pipe.h"
 #include "kernel/syscall/poll.h"
 #include "kernel/syscall/process.h"
@@ -245,12 +246,18 @@ consteval Table make_table() {
   entry(274, "get_robust_list", sys_get_robust_list);
   entry(297, "rt_tgsigqueueinfo", sys_rt_tgsigqueueinfo);
   entry(302, "prlimit64", sys_prlimit64);
+  entry(272, "unshare", sys_unshare);  // namespaces
+  entry(308, "setns", sys_setns);  // namespaces: EINVAL
   entry(309, "getcpu", sys_getcpu);
   entry(314, "sched_setattr", sys_sched_setattr);
   entry(315, "sched_getattr", sys_sched_getattr);
   entry(318, "getrandom", sys_getrandom);
   entry(322, "execveat", sys_execveat);
-  entry(324, "membarrier", sys_membarrier);
+  entry(324, "membarrier", sys_membarrier);  // the commands about rseq
+  entry(312, "kcmp", sys_kcmp);  // KCMP_EPOLL_TFD
+  entry(424, "pidfd_send_signal", sys_pidfd_send_signal);
+  entry(434, "pidfd_open", sys_pidfd_open);  // PIDFD_THREAD
+  entry(438, "pidfd_getfd", sys_pidfd_getfd);
   entry(435, "clone3", sys_clone3);
   entry(449, "futex_waitv", sys_futex_waitv);
   // --- events, pipes (event.h, pipe.h) ---

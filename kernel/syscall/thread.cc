@@ -5,9 +5,13 @@
 #include <bit>
 
 #include "abi/process.h"
+#include "abi/sched.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/vcpu_block.h"
 #include "kernel/syscall/time.h"
+#include "kernel/task/scheduler.h"
+#include "kernel/task/sysv_sem.h"
+#include "kernel/vfs/fd_table.h"
 
 namespace kernel {
 
@@ -238,8 +242,55 @@ Result<> sys_getcpu(Task&, UserPtr<std::uint32_t> cpu, UserPtr<std::uint32_t> no
   return node.is_null() ? Result<>() : node.store(0);
 }
 
-Result<std::uint32_t> sys_membarrier(Task&, std::int32_t command, std::uint32_t flags, std::int32_t) {
-  return flags == 0 && command == abi::kMembarrierQuery ? Result<std::uint32_t>(0) : Result<std::uint32_t>(Errno::inval);
+Result<std::uint32_t> sys_membarrier(Task& task, std::int32_t command, std::uint32_t flags, std::int32_t) {
+  if (flags != 0) return Errno::inval;
+  std::atomic<std::uint32_t>& registered = task.process().membarrier;
+  const auto bit = static_cast<std::uint32_t>(command);
+  switch (command) {
+    case abi::kMembarrierQuery:
+      return abi::kMembarrierKnown;
+    case abi::kMembarrierRegisterGlobalExpedited:
+    case abi::kMembarrierRegisterPrivateExpedited:
+    case abi::kMembarrierRegisterPrivateExpeditedSyncCore:
+      registered.fetch_or(bit);
+      return 0;
+    case abi::kMembarrierGetRegistrations:
+      return registered.load();
+    case abi::kMembarrierPrivateExpedited:
+    case abi::kMembarrierPrivateExpeditedSyncCore:
+      if ((registered.load() & (bit << 1)) == 0) return Errno::perm;
+      break;
+    case abi::kMembarrierGlobal:
+    case abi::kMembarrierGlobalExpedited:
+      break;
+    default:
+      return Errno::inval;
+  }
+  scheduler().visit_busy_vcpus();
+  return 0;
+}
+
+// Namespaces are not configured, as Linux calls that: EINVAL. What can be had for oneself again are the tables that tasks may share.
+Result<> sys_unshare(Task& task, std::uint64_t flags) {
+  constexpr std::uint64_t kAlone = abi::kCloneThread | abi::kCloneSigHand | abi::kCloneVm;
+  if ((flags & ~(kAlone | abi::kCloneFs | abi::kCloneFiles | abi::kCloneSysVSem)) != 0) return Errno::inval;
+  if ((flags & kAlone) != 0 && task.process().thread_count() > 1) return Errno::inval;
+  if ((flags & abi::kCloneFiles) != 0) {
+    const Ref<ProcessResource> files(task.files());
+    task.set_files(TRY(files->clone()));
+  }
+  if ((flags & abi::kCloneFs) != 0) {
+    const Ref<ProcessResource> fs(task.fs());
+    task.set_fs(TRY(fs->clone()));
+  }
+  if ((flags & abi::kCloneSysVSem) != 0) sem_leave_undo(task);
+  return {};
+}
+
+Result<> sys_setns(Task& task, Fd fd, std::int32_t) {
+  const Ref<FdTable> files(files_of(task));
+  TRY(files->get(fd));
+  return Errno::inval;
 }
 
 Result<> sys_arch_prctl(Task& task, std::int32_t code, std::uint64_t address) {

@@ -42,7 +42,8 @@ Result<> check_flags(const Task& parent, const CloneRequest& request) {
   const std::uint64_t flags = request.flags;
   const auto has = [flags](std::uint64_t bits) { return (flags & bits) == bits; };
   if ((flags & (abi::kCloneNamespaces | abi::kCloneNewTime)) != 0) return Errno::inval;  // there is one namespace of each kind
-  if ((flags & (abi::kClonePidFd | abi::kCloneIntoCgroup)) != 0) return Errno::inval;
+  if ((flags & abi::kCloneIntoCgroup) != 0) return Errno::inval;
+  if (has(abi::kClonePidFd) && (flags & (abi::kCloneThread | abi::kCloneDetached)) != 0) return Errno::inval;
   if (has(abi::kCloneThread) && !has(abi::kCloneSigHand)) return Errno::inval;
   if (has(abi::kCloneSigHand) && !has(abi::kCloneVm)) return Errno::inval;
   if (has(abi::kCloneSigHand | abi::kCloneClearSigHand)) return Errno::inval;
@@ -65,6 +66,8 @@ Result<Ref<Process>> make_process(Task& parent, const CloneRequest& request, Pid
   Ref<Process> fresh = TRY(make_ref<Process>(pid, handlers, mm));
   ProcessAccess::set_timers(*fresh, TRY(make_own<PosixTimers>(*fresh)));
   ProcessAccess::copy_limits(old, *fresh);
+  if (const abi::RlimitPair cpu = old.rlimit(abi::Rlimit::cpu); cpu.current != abi::kRlimInfinity || cpu.maximum != abi::kRlimInfinity)
+    fresh->timers().set_cpu_limit(cpu.current, cpu.maximum);
   fresh->set_layout(old.layout());
   fresh->set_executable(old.executable());
   fresh->dumpable = old.dumpable.load();
@@ -175,6 +178,7 @@ Result<> launch(Task& parent, Process& process, Task& child, const CloneRequest&
     const RefPtr<Process> relative = (request.flags & abi::kCloneParent) != 0 ? parent.process().parent() : RefPtr<Process>(&parent.process());
     publish_process(process, relative, request.exit_signal);
   }
+  if (request.observer != nullptr) request.observer->on_child(process);
   note_task_started();
   child.start();
   return {};

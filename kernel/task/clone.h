@@ -10,12 +10,22 @@
 
 namespace kernel {
 
+// Told of a new process before it runs.
+class ChildObserver {
+ public:
+  virtual void on_child(Process& child) = 0;
+
+ protected:
+  ~ChildObserver() = default;
+};
+
 struct CloneRequest {
   std::uint64_t flags = 0;  // abi::kClone* without the exit signal
   int exit_signal = 0;
   std::uint64_t stack = 0;  // the child's RSP; 0 = as the parent's
   std::uint64_t tls = 0;
   UserPtr<std::int32_t> parent_tid, child_tid;
+  ChildObserver* observer = nullptr;  // of CLONE_PIDFD
 };
 
 // Makes a child of the running task that goes on behind the system call of `frame`. Its thread id. EINVAL, EAGAIN, ENOMEM, EPERM as

@@ -111,6 +111,7 @@ void become_zombie(Process& process, std::int32_t status, const Usage& usage, st
     if (autoreap) kept = reap_locked(process);
     parent = ProcessAccess::parent(process);  // it may have died meanwhile
   }
+  process.ended().wake_all();
   if (!parent) return;
   if (signo != 0) {
     const auto [code, value] = describe_exit(status);
@@ -173,6 +174,8 @@ bool leave_process(Task& task, Process& process, std::int32_t own_status, std::i
     stop_signal = ProcessAccess::group_stop_signal(process);
     Usage ended;
     ended.user_ns = task.run_time_ns();
+    ended.voluntary_switches = task.voluntary_switches();
+    ended.involuntary_switches = task.involuntary_switches();
     ProcessAccess::ended_usage(process).add(ended);
     std::int32_t& requested = ProcessAccess::requested_status(process);
     if (!process.is_exiting() && task.tid() == process.pid()) requested = own_status;

@@ -145,6 +145,8 @@ void PosixTimers::expire(PosixTimer& timer, Instant) {
       info = abi::SigInfo::timer(info.signo, info.pid(), static_cast<std::int32_t>(timer.last_overrun_), info.value());
   }
   if (!send) return;
+  if (info.signo == abi::kSigXcpu && timer.notify_ == abi::kSigEvSignal && info.code == abi::kSiKernel && clock_time >= cpu_maximum_.load())
+    info = abi::SigInfo::from_kernel(abi::kSigKill);
   if (timer.target_)
     (void)send_signal(*timer.target_, info);
   else
@@ -154,7 +156,8 @@ void PosixTimers::expire(PosixTimer& timer, Instant) {
 // --- setitimer ---
 
 namespace {
-constexpr std::array<int, 3> kIntervalSignals{abi::kSigAlrm, abi::kSigVtAlrm, abi::kSigProf};
+constexpr int kCpuLimit = 3;
+constexpr std::array<int, 4> kIntervalSignals{abi::kSigAlrm, abi::kSigVtAlrm, abi::kSigProf, abi::kSigXcpu};
 }  // namespace
 
 TimerSetting PosixTimers::remaining_locked(const PosixTimer& timer, std::uint64_t clock_time) const {
@@ -193,6 +196,17 @@ TimerSetting PosixTimers::set_interval(int which, TimerSetting setting) {
 bool PosixTimers::get_interval_exists(std::size_t index) const {
   const LockGuard guard(lock_);
   return static_cast<bool>(intervals_[index]);
+}
+
+void PosixTimers::set_cpu_limit(std::uint64_t current, std::uint64_t maximum) {
+  constexpr std::uint64_t kSecond = 1'000'000'000;
+  const auto to_ns = [](std::uint64_t seconds) { return seconds > ~std::uint64_t{0} / kSecond ? ~std::uint64_t{0} : seconds * kSecond; };
+  cpu_maximum_.store(to_ns(maximum));
+  const Usage usage = process_.usage();
+  const std::uint64_t used = usage.user_ns + usage.system_ns;
+  const std::uint64_t first = std::min(to_ns(current), to_ns(maximum));
+  const bool none = first == ~std::uint64_t{0};
+  set_interval(kCpuLimit, {.value = none ? 0 : std::max<std::uint64_t>(first - std::min(first, used), 1), .interval = kSecond});
 }
 
 TimerSetting PosixTimers::get_interval(int which) const {
@@ -283,7 +297,7 @@ void PosixTimers::remove_posix() {
 
 void PosixTimers::cancel_all() {
   remove_posix();
-  std::array<Own<PosixTimer>, 3> gone;
+  std::array<Own<PosixTimer>, 4> gone;
   const LockGuard guard(lock_);
   std::swap(gone, intervals_);
 }

@@ -35,6 +35,9 @@ class PosixTimers {
   TimerSetting set_interval(int which, TimerSetting setting);
   TimerSetting get_interval(int which) const;
 
+  // RLIMIT_CPU in seconds: SIGXCPU at `current` and each second after, SIGKILL at `maximum`. abi::kRlimInfinity = none.
+  void set_cpu_limit(std::uint64_t current, std::uint64_t maximum);
+
   // timer_create: the new id. `clock` and `event` were checked by the caller; no event = SIGALRM with the id as value. EAGAIN if there
   // are too many, EINVAL: no such thread.
   Result<std::int32_t> create(std::int32_t clock, std::optional<abi::SigEvent> requested);
@@ -58,7 +61,8 @@ class PosixTimers {
 
   Process& process_;
   mutable SpinLock<LockRank::pipe> lock_;  // below the signal lock, which reading CPU clocks takes
-  std::array<Own<PosixTimer>, 3> intervals_ GUARDED_BY(lock_);
+  std::array<Own<PosixTimer>, 4> intervals_ GUARDED_BY(lock_);  // abi::kItimer*, then the limit of CPU time
+  std::atomic<std::uint64_t> cpu_maximum_{~std::uint64_t{0}};    // ns
   Vec<Own<PosixTimer>> timers_ GUARDED_BY(lock_);
 };
 

@@ -125,7 +125,11 @@ Usage Process::usage() const {
     usage = ended_usage_;
     // SAFETY: the list is only read; List has no const iteration.
     auto& tasks = const_cast<List<Task, TaskListTag>&>(tasks_);
-    for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) usage.user_ns += task->run_time_ns();
+    for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) {
+      usage.user_ns += task->run_time_ns();
+      usage.voluntary_switches += task->voluntary_switches();
+      usage.involuntary_switches += task->involuntary_switches();
+    }
   }
   usage.minor_faults += minor_faults_.load(std::memory_order_relaxed);
   usage.major_faults += major_faults_.load(std::memory_order_relaxed);

@@ -57,11 +57,14 @@ struct Usage {
   std::uint64_t user_ns = 0, system_ns = 0;
   std::uint64_t minor_faults = 0, major_faults = 0;
   std::uint64_t max_rss = 0;  // bytes
+  std::uint64_t voluntary_switches = 0, involuntary_switches = 0;
   void add(const Usage& other) {
     user_ns += other.user_ns;
     system_ns += other.system_ns;
     minor_faults += other.minor_faults;
     major_faults += other.major_faults;
+    voluntary_switches += other.voluntary_switches;
+    involuntary_switches += other.involuntary_switches;
     if (other.max_rss > max_rss) max_rss = other.max_rss;
   }
 };
@@ -111,6 +114,9 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   WaitQueue& signal_arrived() LIFETIMEBOUND { return signal_arrived_; }
   SpinLock<LockRank::signal>& signal_lock() const LIFETIMEBOUND { return signal_lock_; }
 
+  // Woken when it has become a zombie.
+  WaitQueue& ended() LIFETIMEBOUND { return ended_; }
+
   // Ends all threads of the process; the first caller's status counts. Wait-status word (abi::wait_*). Any context.
   void request_exit(std::int32_t wait_status) EXCLUDES(signal_lock_);
   // Marks all threads but `survivor` as dying and wakes them. task/ only; exiting_ or exec_task_ is set.
@@ -138,6 +144,8 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   std::atomic<bool> child_subreaper{false};
   std::atomic<std::int32_t> parent_death_signal{0};
   std::atomic<std::int32_t> oom_score_adj{0};
+  std::atomic<bool> thp_disabled{false};
+  std::atomic<std::uint32_t> membarrier{0};  // registrations, as bits of membarrier(2)'s commands
   std::atomic<bool> has_execed{false};  // since fork: setpgid by the parent is refused then
 
  private:
@@ -178,6 +186,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   WaitQueue stop_queue_;    // stopped threads wait here
   WaitQueue thread_ended_;  // execve waits here
   WaitQueue signal_arrived_;
+  WaitQueue ended_;
 
   mutable SpinLock<LockRank::process> lock_;
   Ref<SignalHandlers> handlers_;

@@ -248,16 +248,33 @@ void Scheduler::yield() {
   Thread* thread = vcpu.current;
   thread->clear_work(frame::kWorkResched);
   const bool gives_way = Residency::is_time_over(*thread);
-  if (!gives_way && vcpu.length.load(std::memory_order_relaxed) == 0) {
+  const bool must_move = (thread->affinity() >> frame::this_vcpu().index & 1) == 0;
+  if (!gives_way && !must_move && vcpu.length.load(std::memory_order_relaxed) == 0) {
     thread->slice_start_ = frame::read_tsc();
     return;
   }
   Thread* next = take_next(vcpu);
-  if (next == nullptr && !gives_way) return;
+  if (next == nullptr && !gives_way && !must_move) return;
+  Thread::count_switch(thread->involuntary_switches_);
   enqueue(*thread);
   Residency::left(*thread);
   if (next == nullptr) next = take_next(vcpu);
-  switch_to(vcpu, next);
+  switch_to(vcpu, next);  // the idle loop if there is nothing else here
+}
+
+void Scheduler::visit_busy_vcpus() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  Thread& thread = *here().current;
+  const std::uint64_t affinity = thread.affinity();
+  const SchedClass sched_class = thread.class_;
+  thread.class_ = SchedClass::fifo;  // ahead of what waits there
+  for (std::uint32_t index = 0; index < count_; ++index) {
+    if (index == frame::this_vcpu().index || vcpus_[index].state.load(std::memory_order_seq_cst) != VcpuState::busy) continue;
+    thread.set_affinity(std::uint64_t{1} << index);
+    yield();
+  }
+  thread.class_ = sched_class;
+  thread.set_affinity(affinity);
 }
 
 void Scheduler::finish_current() {

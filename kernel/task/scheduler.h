@@ -39,6 +39,9 @@ class Scheduler {
   void enqueue_admitted(Thread& thread);    // the same for one that is not to be held
   void switch_away();                       // the running thread has set its state; runs the next one
   void yield();
+  // The running thread passes through every vCPU that runs something: when it returns, each of them has gone through a switch of threads,
+  // which is a full and serialising barrier there (membarrier).
+  void visit_busy_vcpus();
   [[noreturn]] void finish_current();
   // Work of the return path and of ticks: timers, resched, wake-ups owed to other vCPUs. No locks held.
   void pay_debts();

@@ -152,7 +152,7 @@ ParkResult park(Instant deadline, Interruptible interruptible) {
     // Fails if somebody has unparked since the token was looked at; then it is there.
     std::uint32_t awake = Thread::kActive;
     if (!thread.state_.compare_exchange_strong(awake, Thread::kParked, std::memory_order_acq_rel)) continue;
-    thread.voluntary_switches_ += 1;
+    Thread::count_switch(thread.voluntary_switches_);
     scheduler().switch_away();
     slept = true;  // only unpark() makes a parked thread go on
   }

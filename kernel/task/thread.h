@@ -59,6 +59,8 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
 
   ThreadState state() const;
   std::uint64_t run_time_ns() const;  // CPU time used, the running slice included
+  std::uint64_t voluntary_switches() const { return voluntary_switches_.load(std::memory_order_relaxed); }
+  std::uint64_t involuntary_switches() const { return involuntary_switches_.load(std::memory_order_relaxed); }
   void set_schedule(SchedClass sched_class, int priority, int nice);
   void set_affinity(std::uint64_t vcpu_mask) { affinity_.store(vcpu_mask, std::memory_order_relaxed); }
   std::uint64_t affinity() const { return affinity_.load(std::memory_order_relaxed); }
@@ -75,6 +77,7 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   static constexpr std::uint32_t kCreated = 0, kActive = 1, kParked = 2, kDead = 3;
   static constexpr std::uint32_t kWakeToken = 8;
   bool take_wake_token();
+  static void count_switch(std::atomic<std::uint64_t>& counter) { counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
   frame::ThreadContext context_;
   std::span<std::byte> stack_;
   std::span<std::byte> xsave_;
@@ -95,7 +98,7 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   bool queued_ = false;
   bool exchanges_ = false;
   bool wants_sole_ = false;
-  std::uint64_t voluntary_switches_ = 0, involuntary_switches_ = 0;
+  std::atomic<std::uint64_t> voluntary_switches_{0}, involuntary_switches_{0};  // written by the thread itself only
 };
 
 // The running thread. Undefined (panics) on the idle stack.

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "abi/fs.h"
+#include "kernel/base/string.h"
 
 namespace kernel {
 
@@ -54,6 +55,14 @@ std::size_t EventFd::describe(std::span<char> into) {
   const std::size_t count = std::min(kName.size(), into.size());
   std::copy_n(kName.begin(), count, into.begin());
   return count;
+}
+
+Result<> EventFd::describe_info(String& out) {
+  const Digits count(count_.load(std::memory_order_relaxed), 16);
+  TRY(out.try_append("eventfd-count: "));
+  for (std::size_t i = count.view().size(); i < 16; ++i) TRY(out.try_append(' '));
+  TRY(out.try_append(count.view()));
+  return out.try_append('\n');
 }
 
 }  // namespace kernel

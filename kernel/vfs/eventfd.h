@@ -18,6 +18,7 @@ class EventFd final : public OpenFile {
   WaitQueue* wait_queue() override { return &queue_; }
   std::size_t describe(std::span<char> into) override;
   bool is_event_file() const override { return true; }
+  Result<> describe_info(String& out) override;
 
  private:
   static constexpr std::uint64_t kMax = ~std::uint64_t{0} - 1;

@@ -28,6 +28,7 @@ class FileLocks;
 class Inode;
 class Mount;
 class OpenFile;
+class Process;
 struct PathText;
 
 class Superblock : public RefCounted<Superblock> {
@@ -121,6 +122,9 @@ class Inode : public FileBacking {
   virtual Result<std::size_t> read_link(std::span<char> into);
   // A magic link: where it leads, without a path. nullptr = an ordinary link, go by its text.
   virtual Result<RefPtr<Dentry>> follow();
+
+  // The process that a folder of /proc is about; such a folder stands for it in pidfd_send_signal(2).
+  virtual Process* process_shown() { return nullptr; }
 
   // --- content of regular files ---
   virtual Result<std::size_t> read_at(std::uint64_t offset, IoSink& sink);

@@ -32,7 +32,8 @@ inline constexpr std::uint32_t kPollIn = 1, kPollPri = 2, kPollOut = 4, kPollErr
 inline constexpr std::uint32_t kPollReadable = kPollIn | kPollRdNorm, kPollWritable = kPollOut | kPollWrNorm;
 
 // What a call that works on one kind of file only asks (timerfd_settime, bind, splice); the object is then of the class named.
-enum class FileKind : std::uint8_t { other, pipe /* PipeEnd */, timer /* TimerFd */, signal /* SignalFd */, inotify /* Inotify */, socket /* Socket */ };
+enum class FileKind : std::uint8_t { other, pipe /* PipeEnd */, timer /* TimerFd */, signal /* SignalFd */, inotify /* Inotify */, socket /* Socket */,
+                                     process /* PidFd */, message_queue /* MqFile */ };
 
 struct CloseObserverTag;
 // Told when a file is closed for good (epoll drops its entry). The file's list holds a reference.

@@ -226,6 +226,7 @@ class ProcessDirectory final : public PseudoInode {
     }
     return Errno::noent;
   }
+  Process* process_shown() override { return tid_ == Pid{0} ? process_.get() : nullptr; }
   Result<> read_directory(std::uint64_t offset, DirectorySink& sink) override {
     if (process_->state() == ProcessState::reaped) return Errno::noent;
     for (std::uint64_t i = offset < 2 ? 0 : offset - 2; i < kEntries.size(); ++i) {

@@ -178,7 +178,9 @@ Result<> show_status(const ProcSubject& subject, Text& out) {
   out << "NoNewPrivs:\t" << (subject.process->no_new_privileges.load(std::memory_order_relaxed) ? 1 : 0)
       << "\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\tconditional enabled\n";
   show_cpus(subject.task ? subject.task->affinity() : ~std::uint64_t{0}, out);
-  out << "voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n";
+  // As Linux: those of the one thread, the leader's for the process.
+  out << "voluntary_ctxt_switches:\t" << (subject.task ? subject.task->voluntary_switches() : 0) << "\nnonvoluntary_ctxt_switches:\t"
+      << (subject.task ? subject.task->involuntary_switches() : 0) << '\n';
   return {};
 }
 
