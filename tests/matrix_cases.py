@@ -31,6 +31,7 @@ PROGRAMS = {
     "clock": ("clock.c", "gcc", []),
     "events": ("events.c", "gcc", []),
     "sysv": ("sysv.c", "gcc", []),
+    "mqueue": ("mqueue.c", "gcc", []),
     "pidfd": ("pidfd.c", "gcc", []),
     "sockets": ("sockets.c", "gcc", []),
     "tty": ("tty.c", "gcc", []),

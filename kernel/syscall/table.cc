@@ -12,6 +12,7 @@
 #include "kernel/syscall/memfd.h"
 #include "kernel/syscall/memory.h"
 #include "kernel/syscall/misc.h"
+#include "kernel/syscall/mqueue.h"
 #include "kernel/syscall/path.h"
 #include "kernel/syscall/pidfd.h"
 #include "kernel/syscall/pipe.h"
@@ -297,6 +298,13 @@ consteval Table make_table() {
   entry(70, "msgrcv", sys_msgrcv);
   entry(71, "msgctl", sys_msgctl);
   entry(220, "semtimedop", sys_semtimedop);
+  // --- POSIX message queues (mqueue.h) ---
+  entry(240, "mq_open", sys_mq_open);
+  entry(241, "mq_unlink", sys_mq_unlink);
+  entry(242, "mq_timedsend", sys_mq_timedsend);
+  entry(243, "mq_timedreceive", sys_mq_timedreceive);
+  entry(244, "mq_notify", sys_mq_notify);  // SIGEV_THREAD is ENOSYS: libc's way to it is a netlink socket
+  entry(245, "mq_getsetattr", sys_mq_getsetattr);
   // --- splicing (splice.h) ---
   entry(275, "splice", sys_splice);
   entry(276, "tee", sys_tee);

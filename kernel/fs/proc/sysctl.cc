@@ -8,6 +8,7 @@
 #include "kernel/task/ipc.h"
 #include "kernel/task/uts.h"
 #include "kernel/vfs/inotify.h"
+#include "kernel/vfs/mqueue.h"
 
 namespace kernel {
 namespace {
@@ -141,6 +142,19 @@ Result<> store_limit(std::string_view text) {
   return {};
 }
 
+template <std::atomic<std::uint64_t> MqLimits::*kField>
+Result<> show_mq(Text& out, std::uint32_t) {
+  out << (mq_limits().*kField).load() << '\n';
+  return {};
+}
+template <std::atomic<std::uint64_t> MqLimits::*kField, std::uint64_t kMost>
+Result<> store_mq(std::string_view text) {
+  const std::int64_t value = TRY(parse_written_number(text));
+  if (value < 1 || static_cast<std::uint64_t>(value) > kMost) return Errno::inval;
+  (mq_limits().*kField).store(static_cast<std::uint64_t>(value));
+  return {};
+}
+
 // Settings of Linux's memory manager and sockets that have no effect here may not be written: EPERM says so.
 constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/kernel/pid_max", .show = show_pid_max},
@@ -216,9 +230,11 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/fs/inotify/max_user_instances", .text = "128"},
     {.path = "sys/fs/inotify/max_user_watches", .text = "65536"},
     {.path = "sys/fs/epoll/max_user_watches", .text = "1048576"},
-    {.path = "sys/fs/mqueue/msg_max", .text = "10"},
-    {.path = "sys/fs/mqueue/msgsize_max", .text = "8192"},
-    {.path = "sys/fs/mqueue/queues_max", .text = "256"},
+    {.path = "sys/fs/mqueue/msg_max", .show = show_mq<&MqLimits::msg_max>, .store = store_mq<&MqLimits::msg_max, 65536>},
+    {.path = "sys/fs/mqueue/msgsize_max", .show = show_mq<&MqLimits::msgsize_max>, .store = store_mq<&MqLimits::msgsize_max, 16777216>},
+    {.path = "sys/fs/mqueue/msg_default", .show = show_mq<&MqLimits::msg_default>, .store = store_mq<&MqLimits::msg_default, 65536>},
+    {.path = "sys/fs/mqueue/msgsize_default", .show = show_mq<&MqLimits::msgsize_default>, .store = store_mq<&MqLimits::msgsize_default, 16777216>},
+    {.path = "sys/fs/mqueue/queues_max", .show = show_mq<&MqLimits::queues_max>, .store = store_mq<&MqLimits::queues_max, 2147483647>},
     {.path = "sys/fs/protected_hardlinks", .text = "0"},
     {.path = "sys/fs/protected_symlinks", .text = "0"},
     {.path = "sys/fs/suid_dumpable", .text = "0"},
