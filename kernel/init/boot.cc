@@ -188,6 +188,7 @@ void report_statistics() {
   line("member switches in overlap groups", overlap.switches.load());
   line("pages set aside", overlap.pages_copied.load());
   line("pages put back in place", overlap.pages_swapped.load());
+  line("pages found equal and shared", overlap.pages_merged.load());
   line("pages dropped for other members", overlap.pages_dropped.load());
   const OverlapUsage left = overlap_usage();
   line("left at the end: contended ranges", left.ranges);

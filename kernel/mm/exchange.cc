@@ -48,7 +48,8 @@ void vacate(std::uint64_t begin, std::uint64_t end) {
 // One change of residents.
 class Exchange {
  public:
-  explicit Exchange(AddressSpace& to) : to_(to) {}
+  // merges: `to` is not in place, so that what is set aside for it may be shared instead.
+  Exchange(AddressSpace& to, bool merges) : to_(to), merges_(merges && mm::page_map().has_edmm()) {}
   // Sets aside what `from` has in place in the contended ranges, or in [begin, end) whether contended or not.
   void evict(AddressSpace& from) REQUIRES(overlap_lock);
   void evict_range(AddressSpace& from, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
@@ -59,6 +60,7 @@ class Exchange {
  private:
   void evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
   Result<> save_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
+  Result<bool> merge_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
   void place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
   Result<> prepare_page(const Area& area, std::uint64_t page) REQUIRES(overlap_lock);
   static bool can_overwrite(mm::PageState state, std::uint32_t permissions);
@@ -67,13 +69,17 @@ class Exchange {
   void fill_absent() REQUIRES(overlap_lock);
   Result<> fill_page(const Area& area, std::uint64_t page, PageVersion& version) REQUIRES(overlap_lock);
   Result<> free_in_place(std::uint64_t page) REQUIRES(overlap_lock);
+  // Pages to restrict and pages to give back, in runs.
   void restrict_page(std::uint64_t page, std::uint32_t permissions);
-  // Pages to give back, in runs.
+  void restrict_run();
   void drop(std::uint64_t page);
   void flush();
 
   AddressSpace& to_;
+  const bool merges_;
   std::uint64_t run_begin_ = 0, run_end_ = 0;
+  std::uint64_t restrict_begin_ = 0, restrict_end_ = 0;
+  std::uint32_t restrict_to_ = 0;
 };
 
 void Exchange::drop(std::uint64_t page) {
@@ -143,12 +149,32 @@ Result<> Exchange::save_page(AddressSpace& from, std::uint64_t page) {
     if (!to_.holds(page, page + kPageSize)) return {};
     TRY(mm::set_aside(*version, page));
   } else {
+    const bool merged = TRY(merge_page(from, page));
+    if (merged) return {};
     const Ref<PageVersion> fresh = TRY(make_ref<PageVersion>());
     TRY(mm::set_aside(*fresh, page));
     TRY(from.versions_.add(page, fresh));
   }
   pages.mark(page, mm::PageState::kVacant, true);
   return {};
+}
+
+// Most of what fork copied is never written again: what both still have alike stays in place for both, and exchanges between them cost no
+// more than what they changed. A page is compared once after a fork; one that was written since, and is alike by chance, would be written
+// again soon. True: it is shared now. (place() takes its write permission away.)
+Result<bool> Exchange::merge_page(AddressSpace& from, std::uint64_t page) {
+  mm::PageMap& pages = mm::page_map();
+  PageVersion* theirs = merges_ ? to_.versions_.find(page) : nullptr;
+  if (theirs == nullptr || theirs->in_place() || pages.state(page).diverged()) return false;
+  const ConstPageView content = TRY(mm::readable_page(page));
+  if (!equal_bytes(content, theirs->bytes())) {
+    pages.mark(page, mm::PageState::kDiverged, true);
+    return false;
+  }
+  TRY(from.versions_.add(page, Ref<PageVersion>(*theirs)));
+  theirs->put_in_place();
+  overlap_statistics().pages_merged.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 // --- in ---
@@ -161,6 +187,7 @@ void Exchange::place() {
       if (range->holders > 1 || range->is_mixed || to_.versions_.next(range->begin, range->end) < range->end)
         place_piece(*area, *range, std::max(area->begin, range->begin), std::min(area->end, range->end));
     flush();
+    restrict_run();
     place_absent(*area, area->begin, area->end);
   }
   if (!mm::page_map().has_edmm()) fill_absent();
@@ -226,10 +253,21 @@ void Exchange::place_absent(const Area& area, std::uint64_t begin, std::uint64_t
 
 // A page that stays in place must not allow more than its area does.
 void Exchange::restrict_page(std::uint64_t page, std::uint32_t permissions) {
-  mm::PageMap& pages = mm::page_map();
+  const mm::PageMap& pages = mm::page_map();
   const std::uint32_t now = pages.state(page).permissions();
   if (!pages.has_edmm() || (now & ~permissions) == 0) return;
-  if (!pages.set_permissions(page, page + kPageSize, now & permissions).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
+  if (page != restrict_end_ || (now & permissions) != restrict_to_) {
+    restrict_run();
+    restrict_begin_ = page;
+    restrict_to_ = now & permissions;
+  }
+  restrict_end_ = page + kPageSize;
+}
+
+void Exchange::restrict_run() {
+  if (restrict_end_ > restrict_begin_ && !mm::page_map().set_permissions(restrict_begin_, restrict_end_, restrict_to_).ok())
+    to_.is_damaged.store(true, std::memory_order_relaxed);
+  restrict_begin_ = restrict_end_ = 0;
 }
 
 // Somebody else's content may lie there, shared by several spaces that are not in place now: it is set aside for them.
@@ -291,8 +329,8 @@ namespace mm {
 void exchange(AddressSpace& to) {
   OverlapGroup* group = to.group.load(std::memory_order_relaxed);
   if (group == nullptr) return;
-  Exchange step(to);
-  bool was_in_place = to.in_place.load(std::memory_order_relaxed);
+  const bool was_in_place = to.in_place.load(std::memory_order_relaxed);
+  Exchange step(to, !was_in_place);
   for (AddressSpace* resident = group->residents.front(); resident != nullptr;) {
     AddressSpace* next = group->residents.next(*resident);
     if (resident != &to) {
@@ -317,7 +355,7 @@ Result<> cover_holders(AddressSpace& space, std::uint64_t begin, std::uint64_t e
   ContendedRanges& ranges = contended_ranges();
   TRY(ranges.cut(begin));
   TRY(ranges.cut(end));
-  Exchange step(space);
+  Exchange step(space, false);
   for (AddressSpace* member = group->members.front(); member != nullptr; member = group->members.next(*member)) {
     if (member == &space) continue;
     for (std::uint64_t at = begin; at < end;) {

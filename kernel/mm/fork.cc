@@ -118,6 +118,7 @@ Result<> AddressSpace::copy_page_locked(AddressSpace& child, const Area& area, s
     return child.versions_.add(page, version);
   }
   TRY(mm::set_aside(*version, page));
+  mm::page_map().mark(page, mm::PageState::kDiverged, false);
   return child_first ? versions_.add(page, version) : child.versions_.add(page, version);
 }
 

@@ -67,7 +67,7 @@ const OverlapHooks& overlap_hooks();
 
 // Counted since boot; versions: contents of pages that exist now.
 struct OverlapStatistics {
-  std::atomic<std::uint64_t> forks{0}, switches{0}, pages_copied{0}, pages_swapped{0}, pages_dropped{0}, versions{0};
+  std::atomic<std::uint64_t> forks{0}, switches{0}, pages_copied{0}, pages_swapped{0}, pages_merged{0}, pages_dropped{0}, versions{0};
 };
 OverlapStatistics& overlap_statistics();
 

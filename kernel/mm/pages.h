@@ -24,6 +24,7 @@ class PageState {
   static constexpr std::uint8_t kPresent = 8;      // accepted: belongs to the enclave's program with these permissions
   static constexpr std::uint8_t kPending = 16;     // the host added it, it is not accepted yet
   static constexpr std::uint8_t kDirty = 32;       // a window's page that may differ from the file
+  static constexpr std::uint8_t kDiverged = 32;    // a private page that members of a group were found to have different contents of
   static constexpr std::uint8_t kKept = 64;        // was discarded (MADV_DONTNEED) by zeroing it in place
   static constexpr std::uint8_t kVacant = 128;     // holds nobody's content (overlap groups); whoever comes next replaces it or gives it back
 
@@ -34,6 +35,7 @@ class PageState {
   bool dirty() const { return (bits_ & kDirty) != 0; }
   bool kept() const { return (bits_ & kKept) != 0; }
   bool vacant() const { return (bits_ & kVacant) != 0; }
+  bool diverged() const { return (bits_ & kDiverged) != 0; }
   std::uint32_t permissions() const { return bits_ & kPermissions; }
   std::uint8_t bits() const { return bits_; }
 
@@ -73,7 +75,7 @@ class PageMap {
   Result<> release(std::uint64_t begin, std::uint64_t end);
   // Writes zeros over the present pages of the range, which must be writable.
   void zero(std::uint64_t begin, std::uint64_t end);
-  // Sets or clears kDirty, kKept or kVacant of a present page.
+  // Sets or clears kDirty, kDiverged, kKept or kVacant of a present page.
   void mark(std::uint64_t page, std::uint8_t flag, bool on);
 
  private:

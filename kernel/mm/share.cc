@@ -234,10 +234,12 @@ Result<> AddressSpace::allow_present_locked(const Area& area, std::uint64_t page
   if (may_contend_.load(std::memory_order_seq_cst)) {
     const OverlapGuard guard(overlap_lock);
     const PageVersion* version = versions_.find(page);
-    if (version != nullptr && access == Access::write)
+    if (version != nullptr && access == Access::write) {
       TRY(forget_versions(page, page + kPageSize));
-    else if (version != nullptr)
+      mm::page_map().mark(page, mm::PageState::kDiverged, true);
+    } else if (version != nullptr) {
       permissions &= ~frame::kPageWrite;
+    }
     return mm::page_map().add_permissions(page, permissions);
   }
   return mm::page_map().add_permissions(page, permissions);

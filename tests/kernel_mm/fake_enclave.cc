@@ -182,6 +182,9 @@ void free_pages(std::span<std::byte> bytes) { std::free(bytes.data()); }
 }  // namespace kernel::frame
 
 namespace kernel {
+bool equal_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+}
 void copy_bytes(std::span<std::byte> to, std::span<const std::byte> from) {
   if (to.size() < from.size()) std::abort();
   if (!from.empty()) std::memcpy(to.data(), from.data(), from.size());
