@@ -205,6 +205,15 @@ def known_differences():
     return known
 
 
+def reason_for(known, label, a, b):
+    """Why the test may differ: by its name, or (a pattern that starts with =) by what it said where it did not pass."""
+    said = b.reason if b.result != "pass" else a.reason
+    for pattern, reason in known.items():
+        if said.startswith(pattern[1:].replace("_", " ")) if pattern.startswith("=") else fnmatch.fnmatchcase(label.replace(" ", "_"), pattern):
+            return reason
+    return None
+
+
 def short(name, module):
     return re.sub(r"^(\w+ \()?test\.%s\." % re.escape(module), r"\1", name)
 
@@ -216,8 +225,7 @@ def differences(native, inside, known, module):
         if a.result == b.result:
             continue
         label = module + "." + short(name, module)
-        reason = next((r for pattern, r in known.items() if fnmatch.fnmatchcase(label.replace(" ", "_"), pattern)), None)
-        yield label, a, b, reason
+        yield label, a, b, reason_for(known, label, a, b)
 
 
 def run_module(instance, name, opt):
