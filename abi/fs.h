@@ -194,6 +194,9 @@ struct Flock {
 };
 static_assert(sizeof(Flock) == 32 && offsetof(Flock, pid) == 24 && std::has_unique_object_representations_v<Flock>);
 
+inline constexpr std::int32_t kOwnerThread = 0, kOwnerProcess = 1, kOwnerGroup = 2;
+// F_NOTIFY
+inline constexpr std::uint32_t kDnAccess = 1, kDnModify = 2, kDnCreate = 4, kDnDelete = 8, kDnRename = 16, kDnAttrib = 32, kDnMultiShot = 0x80000000;
 struct FownerEx {
   std::int32_t type;
   std::int32_t pid;

@@ -37,6 +37,7 @@ PROGRAMS = {
     "tty": ("tty.c", "gcc", []),
     "jobs": ("jobs.c", "gcc", []),
     "inotify": ("inotify.c", "gcc", []),
+    "dnotify": ("dnotify.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
     "calls": ("calls.c", "gcc", []),

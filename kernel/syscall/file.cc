@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "abi/fs.h"
+#include "abi/signal.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/task.h"
+#include "kernel/vfs/dnotify.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/file_lock.h"
+#include "kernel/vfs/file_owner.h"
 #include "kernel/vfs/path.h"
 
 namespace kernel {
@@ -63,7 +67,7 @@ Result<std::int32_t> sys_creat(Task& task, UserPtr<const char> path, Mode mode) 
 Result<> sys_close(Task& task, Fd fd) {
   FdTable& files = files_of(task);
   const FileHandle handle = TRY(files.take(fd));
-  release_posix_locks(files, *handle.file());
+  release_descriptor(files, *handle.file());
   return {};
 }
 
@@ -162,32 +166,29 @@ Result<> record_lock(Task& task, OpenFile& file, std::uint32_t command, UserPtr<
   return locks->lock(owner, range, exclusive, command == abi::kFSetLkW || command == abi::kFOfdSetLkW);
 }
 
-Result<std::uint64_t> owner_command(OpenFile& file, std::uint32_t command, std::uint64_t argument) {
-  constexpr std::int32_t kOwnerThread = 0, kOwnerProcess = 1, kOwnerGroup = 2;
+Result<std::uint64_t> owner_command(Task& task, OpenFile& file, std::uint32_t command, std::uint64_t argument) {
   const auto value = static_cast<std::int32_t>(argument);
   switch (command) {
     case abi::kFSetOwn:
-      file.owner_pid.store(value, std::memory_order_relaxed);
+      if (value == std::numeric_limits<std::int32_t>::min()) return Errno::inval;
+      TRY(set_file_owner(task, file, {.type = value < 0 ? abi::kOwnerGroup : abi::kOwnerProcess, .pid = value < 0 ? -value : value}));
       return std::uint64_t{0};
-    case abi::kFGetOwn:
-      return static_cast<std::uint64_t>(static_cast<std::int64_t>(file.owner_pid.load(std::memory_order_relaxed)));
+    case abi::kFGetOwn: {
+      const abi::FownerEx owner = file_owner(file);
+      return static_cast<std::uint64_t>(std::int64_t{owner.type == abi::kOwnerGroup ? -owner.pid : owner.pid});
+    }
     case abi::kFSetSig:
-      if (value < 0 || value > 64) return Errno::inval;
-      file.owner_signal.store(value, std::memory_order_relaxed);
+      if (value < 0 || value > abi::kSigMax) return Errno::inval;
+      file.owner.signal.store(value, std::memory_order_relaxed);
       return std::uint64_t{0};
     case abi::kFGetSig:
-      return static_cast<std::uint64_t>(file.owner_signal.load(std::memory_order_relaxed));
-    case abi::kFSetOwnEx: {
-      const abi::FownerEx owner = TRY(UserPtr<const abi::FownerEx>(argument).load());
-      if (owner.type < kOwnerThread || owner.type > kOwnerGroup || owner.pid < 0) return Errno::inval;
-      file.owner_pid.store(owner.type == kOwnerGroup ? -owner.pid : owner.pid, std::memory_order_relaxed);
+      return static_cast<std::uint64_t>(file.owner.signal.load(std::memory_order_relaxed));
+    case abi::kFSetOwnEx:
+      TRY(set_file_owner(task, file, TRY(UserPtr<const abi::FownerEx>(argument).load())));
       return std::uint64_t{0};
-    }
-    default: {
-      const std::int32_t pid = file.owner_pid.load(std::memory_order_relaxed);
-      TRY(UserPtr<abi::FownerEx>(argument).store({.type = pid < 0 ? kOwnerGroup : kOwnerProcess, .pid = pid < 0 ? -pid : pid}));
+    default:
+      TRY(UserPtr<abi::FownerEx>(argument).store(file_owner(file)));
       return std::uint64_t{0};
-    }
   }
 }
 
@@ -239,7 +240,7 @@ Result<std::uint64_t> sys_fcntl(Task& task, Fd fd, std::uint32_t command, std::u
     case abi::kFGetSig:
     case abi::kFSetOwnEx:
     case abi::kFGetOwnEx:
-      return owner_command(*file, command, argument);
+      return owner_command(task, *file, command, argument);
     case abi::kFGetPipeSize:
       return std::uint64_t{TRY(file->pipe_size())};
     case abi::kFSetPipeSize:
@@ -247,8 +248,11 @@ Result<std::uint64_t> sys_fcntl(Task& task, Fd fd, std::uint32_t command, std::u
     case abi::kFAddSeals:
     case abi::kFGetSeals:
       return std::uint64_t{TRY(file->seals(command == abi::kFAddSeals, static_cast<std::uint32_t>(argument)))};
+    case abi::kFNotify:
+      TRY(set_directory_notification(owner_id(&files), *file, fd, static_cast<std::uint32_t>(argument)));
+      return std::uint64_t{0};
     default:
-      return Errno::inval;  // leases and directory notification too
+      return Errno::inval;  // leases too
   }
 }
 

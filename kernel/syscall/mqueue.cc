@@ -95,10 +95,9 @@ Result<> sys_mq_notify(Task& task, Fd fd, UserPtr<const abi::SigEvent> user) {
     fresh.value = event.value;
   }
   const RefPtr<OpenFile> file = TRY(queue_file(task, fd));
-  fresh.file = file.get();
   PosixQueue& queue = as_queue(*file).mq();
   if (fresh.process) return queue.set_notification(std::move(fresh));
-  queue.drop_notification(task.process(), nullptr);
+  queue.drop_notification(task.process());
   return {};
 }
 

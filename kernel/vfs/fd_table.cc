@@ -2,6 +2,7 @@
 
 #include "kernel/mm/address_space.h"
 #include "kernel/task/task.h"
+#include "kernel/vfs/dnotify.h"
 #include "kernel/vfs/file_lock.h"
 
 namespace kernel {
@@ -15,6 +16,13 @@ Result<Fd> add_descriptor(Task& task, Ref<OpenFile> file, bool close_on_exec) {
   return files_of(task).add(FileHandle(file), close_on_exec, task.process().rlimit_current(abi::Rlimit::nofile));
 }
 
+void release_descriptor(const FdTable& table, OpenFile& file) {
+  const std::uint64_t id = owner_id(&table);
+  if (const RefPtr<FileLocks> locks = file.file_locks_if_any()) locks->release_owner(id);
+  drop_directory_notifications(id, file);
+  file.on_descriptor_closed();
+}
+
 FdTable::~FdTable() {
   Vec<Slot> slots;
   {
@@ -23,7 +31,7 @@ FdTable::~FdTable() {
   }
   for (Slot& slot : slots) {
     if (!slot.file) continue;
-    release_posix_locks(*this, *slot.file.file());
+    release_descriptor(*this, *slot.file.file());
     slot.file = FileHandle();
   }
 }
@@ -140,7 +148,7 @@ Result<> FdTable::put_at(Fd fd, FileHandle file, bool close_on_exec, std::uint64
     std::swap(slot.file, old);
     slot.close_on_exec = close_on_exec;
   }
-  if (old) release_posix_locks(*this, *old.file());
+  if (old) release_descriptor(*this, *old.file());
   return {};
 }
 
@@ -220,7 +228,7 @@ void FdTable::on_exec() {
       slots_[at].close_on_exec = false;
       if (at < first_free_) first_free_ = at;
     }
-    release_posix_locks(*this, *victim.file());
+    release_descriptor(*this, *victim.file());
   }
 }
 

@@ -53,7 +53,7 @@ class FdTable final : public ProcessResource {
   void release(Fd reserved) EXCLUDES(lock_);
   // dup2/dup3: puts the file at exactly `fd`, closing what was there. EBADF beyond the limit.
   Result<> put_at(Fd fd, FileHandle file, bool close_on_exec, std::uint64_t limit) EXCLUDES(lock_);
-  // Takes a descriptor out; the caller drops the handle (and runs what close(2) does besides, see release_descriptor in file_lock.h).
+  // Takes a descriptor out; the caller drops the handle (and runs what close(2) does besides, see release_descriptor).
   Result<FileHandle> take(Fd fd) EXCLUDES(lock_);
 
   Result<bool> close_on_exec(Fd fd) const EXCLUDES(lock_);
@@ -83,6 +83,9 @@ class FdTable final : public ProcessResource {
   Vec<Slot> slots_ GUARDED_BY(lock_);
   std::uint32_t first_free_ GUARDED_BY(lock_) = 0;  // no free slot below it
 };
+
+// What close(2) does besides dropping the handle: POSIX locks of the process on the file go, and what it asked to be told of.
+void release_descriptor(const FdTable& table, OpenFile& file);
 
 // The running task's tables.
 FdTable& files_of(Task& task);

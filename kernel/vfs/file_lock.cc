@@ -220,8 +220,4 @@ void FileLocks::release_file(const OpenFile& file) {
   release_owner(owner_id(&file));
 }
 
-void release_posix_locks(const FdTable& table, OpenFile& file) {
-  if (const RefPtr<FileLocks> locks = file.file_locks_if_any()) locks->release_owner(owner_id(&table));
-}
-
 }  // namespace kernel

@@ -14,7 +14,6 @@
 
 namespace kernel {
 
-class FdTable;
 class OpenFile;
 
 // Bytes [begin, end); end = ~0: to the end of the file, however long it gets.
@@ -69,9 +68,6 @@ class FileLocks final : public RefCounted<FileLocks> {
 };
 
 inline std::uint64_t owner_id(const void* object) { return __builtin_bit_cast(std::uint64_t, object); }
-
-// What close(2) does besides dropping the handle: POSIX locks of the process on the file go.
-void release_posix_locks(const FdTable& table, OpenFile& file);
 
 }  // namespace kernel
 #endif  // KERNEL_VFS_FILE_LOCK_H

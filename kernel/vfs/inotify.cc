@@ -7,6 +7,7 @@
 #include "abi/fs.h"
 #include "kernel/frame/user.h"
 #include "kernel/vfs/dentry_cache.h"
+#include "kernel/vfs/dnotify.h"
 #include "kernel/vfs/notify.h"
 
 namespace kernel {
@@ -39,6 +40,7 @@ void release(Dropped& dropped) {
 
 // Tells the watches of one inode. `unlinked`: the name that the file was reached by is gone.
 void tell(Inode& inode, std::uint32_t event, std::uint32_t flags, std::uint32_t cookie, std::string_view name, bool unlinked) {
+  if (inode.is_directory()) notify::signal_directory(inode, event);
   Dropped dropped;
   {
     const LockGuard guard(notify_lock);

@@ -11,15 +11,15 @@ namespace {
 
 constinit MqLimits limits;  // NOLINT: settings of the instance
 
-// All queues that have a name. The list owns a reference to each.
+// All queues there are; a named one has a reference by its name. Those without a name count too, as long as somebody has them open.
 struct Names {
   SpinLock<LockRank::ipc> lock;
   List<PosixQueue, MqNamesTag> queues GUARDED_BY(lock);
   std::uint64_t count GUARDED_BY(lock) = 0;
 
-  PosixQueue* find_locked(std::string_view name) REQUIRES(lock) {
+  RefPtr<PosixQueue> find_locked(std::string_view name) REQUIRES(lock) {
     for (PosixQueue* queue = queues.front(); queue != nullptr; queue = queues.next(*queue))
-      if (queue->name() == name) return queue;
+      if (queue->named && queue->name() == name) return RefPtr<PosixQueue>(queue);
     return nullptr;
   }
   std::uint64_t charged_locked(std::uint32_t uid) REQUIRES(lock) {
@@ -45,17 +45,17 @@ Result<> may_open(const Credentials& who, const PosixQueue& queue, std::uint32_t
 
 Result<Ref<PosixQueue>> make_queue(Task& task, const MqName& name, const MqRequest& request) {
   constexpr std::uint64_t kHardMessages = 65536, kHardSize = 16 << 20;
-  const Credentials& who = task.credentials();
+  const Ref<const Credentials> who = task.credentials_ref();
   std::uint64_t messages = std::min(limits.msg_max.load(), limits.msg_default.load());
   std::uint64_t size = std::min(limits.msgsize_max.load(), limits.msgsize_default.load());
   if (request.has_attributes) {
-    const bool privileged = who.has(Capability::sys_resource);
+    const bool privileged = who->has(Capability::sys_resource);
     messages = request.most_messages;
     size = request.message_size;
     if (messages == 0 || size == 0) return Errno::inval;
     if (messages > (privileged ? kHardMessages : limits.msg_max.load()) || size > (privileged ? kHardSize : limits.msgsize_max.load())) return Errno::inval;
   }
-  return make_ref<PosixQueue>(name, request.mode & 0777, who.fsuid, who.fsgid, messages, size);
+  return make_ref<PosixQueue>(name, request.mode & 0777, who->fsuid, who->fsgid, messages, size);
 }
 
 }  // namespace
@@ -69,6 +69,13 @@ PosixQueue::PosixQueue(const MqName& name, std::uint32_t mode, std::uint32_t uid
     : name_(name), mode_(mode), uid_(uid), gid_(gid), most_messages_(most_messages), message_size_(most_bytes) {}
 
 PosixQueue::~PosixQueue() {
+  {
+    const LockGuard guard(names.lock);
+    if (ListNode<MqNamesTag>::is_linked()) {
+      ListNode<MqNamesTag>::unlink();
+      --names.count;
+    }
+  }
   const LockGuard guard(lock_);
   while (MqMessage* message = messages_.pop_front()) const Own<MqMessage> gone = Own<MqMessage>::adopt(message, {.size = sizeof(MqMessage), .align = alignof(MqMessage)});
 }
@@ -93,10 +100,11 @@ Result<> PosixQueue::try_send(Task& sender, Own<MqMessage>& message) {
     if (count == 0 && receivers.load(std::memory_order_acquire) == 0) std::swap(told, notification_);
   }
   queue_.wake_all(kPollReadable);
-  if (told.process && told.kind == abi::kSigEvSignal && told.signo != 0) {
+  const RefPtr<Process> listener = std::move(told.process);
+  if (listener && told.kind == abi::kSigEvSignal && told.signo != 0) {
     abi::SigInfo info = abi::SigInfo::from_sender(told.signo, abi::kSiMesgQ, static_cast<std::int32_t>(sender.process().pid()), sender.credentials().ruid);
     info.fields[1] = told.value;
-    (void)send_signal(*told.process, info);
+    (void)send_signal(*listener, info);
   }
   return {};
 }
@@ -117,15 +125,16 @@ Result<Own<MqMessage>> PosixQueue::try_receive() {
 
 Result<> PosixQueue::set_notification(Notification fresh) {
   const LockGuard guard(lock_);
-  if (notification_.process && notification_.process->state() == ProcessState::alive) return Errno::busy;
+  const RefPtr<Process>& present = notification_.process;
+  if (present && present->state() == ProcessState::alive) return Errno::busy;
   std::swap(notification_, fresh);
   return {};
 }
 
-void PosixQueue::drop_notification(const Process& process, const OpenFile* file) {
+void PosixQueue::drop_notification(const Process& process) {
   Notification old;
   const LockGuard guard(lock_);
-  if (notification_.process.get() != &process || (file != nullptr && notification_.file != file)) return;
+  if (notification_.process.get() != &process) return;
   std::swap(old, notification_);
 }
 
@@ -216,32 +225,36 @@ std::size_t MqFile::describe(std::span<char> into) {
   return size;
 }
 
-// Closing the descriptor takes the process's notification back (mq_close(3)).
-void MqFile::on_last_close() { queue_->drop_notification(current_task().process(), this); }
+// Closing a descriptor takes the process's notification back (mq_close(3)).
+void MqFile::on_descriptor_closed() {
+  const Ref<Task> task(current_task());
+  queue_->drop_notification(task->process());
+}
 
 // --- names ---
 
 Result<Ref<OpenFile>> open_message_queue(Task& task, const MqName& name, const MqRequest& request) {
-  const Credentials& who = task.credentials();
+  const Ref<const Credentials> who = task.credentials_ref();
   RefPtr<PosixQueue> queue;
   RefPtr<PosixQueue> fresh;
   const std::uint64_t limit = task.process().rlimit_current(abi::Rlimit::msgqueue);
   for (;;) {
     {
       const LockGuard guard(names.lock);
-      queue = RefPtr<PosixQueue>(names.find_locked(name.view()));
+      queue = names.find_locked(name.view());
       if (!queue && fresh) {
-        if (names.count >= limits.queues_max.load() && !who.has(Capability::sys_resource)) return Errno::nospc;
+        if (names.count >= limits.queues_max.load() && !who->has(Capability::sys_resource)) return Errno::nospc;
         std::uint64_t total = 0;
-        if (__builtin_add_overflow(names.charged_locked(who.fsuid), fresh->charge(), &total) || total > limit) return Errno::mfile;
-        fresh->ref();  // the list's
+        if (__builtin_add_overflow(names.charged_locked(who->fsuid), fresh->charge(), &total) || total > limit) return Errno::mfile;
+        fresh->ref();  // the name's
+        fresh->named = true;
         names.queues.push_back(*fresh);
         ++names.count;
       }
     }
     if (queue) {
       if ((request.flags & abi::kOCreat) != 0 && (request.flags & abi::kOExcl) != 0) return Errno::exist;
-      TRY(may_open(who, *queue, request.flags));
+      TRY(may_open(*who, *queue, request.flags));
       break;
     }
     if (fresh) {
@@ -255,17 +268,15 @@ Result<Ref<OpenFile>> open_message_queue(Task& task, const MqName& name, const M
 }
 
 Result<> unlink_message_queue(Task& task, std::string_view name) {
-  RefPtr<PosixQueue> gone;
+  const Ref<const Credentials> who = task.credentials_ref();
+  RefPtr<PosixQueue> queue;  // dropped without the lock
   const LockGuard guard(names.lock);
-  PosixQueue* queue = names.find_locked(name);
-  if (queue == nullptr) return Errno::noent;
+  queue = names.find_locked(name);
+  if (!queue) return Errno::noent;
   // The directory of queues belongs to root and is sticky.
-  const Credentials& who = task.credentials();
-  if (who.fsuid != queue->uid() && who.fsuid != 0 && !who.has(Capability::fowner)) return Errno::perm;
-  gone = RefPtr<PosixQueue>(queue);
-  queue->ListNode<MqNamesTag>::unlink();
-  --names.count;
-  gone->deref();  // the list's; ours is dropped without the lock
+  if (who->fsuid != queue->uid() && who->fsuid != 0 && !who->has(Capability::fowner)) return Errno::perm;
+  queue->named = false;
+  queue->deref();  // the name's
   return {};
 }
 

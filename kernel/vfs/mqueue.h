@@ -50,13 +50,14 @@ class PosixQueue final : public RefCounted<PosixQueue>, public ListNode<MqNamesT
     RefPtr<Process> process;
     std::int32_t kind = 0, signo = 0;  // SIGEV_*
     std::uint64_t value = 0;
-    const OpenFile* file = nullptr;  // only compared
   };
   Result<> set_notification(Notification fresh) EXCLUDES(lock_);
-  // Takes it back if it is that process's (made through that file, if given).
-  void drop_notification(const Process& process, const OpenFile* file) EXCLUDES(lock_);
+  // Takes it back if it is that process's.
+  void drop_notification(const Process& process) EXCLUDES(lock_);
   std::size_t describe_state(std::span<char> into) EXCLUDES(lock_);
 
+  // Its name leads to it; for the table of names, under its lock.
+  bool named = false;
   WaitQueue& queue() LIFETIMEBOUND { return queue_; }
   std::atomic<std::uint32_t> receivers{0};  // tasks that wait for a message: nobody is notified while there are any
 
@@ -84,7 +85,7 @@ class MqFile final : public OpenFile {
   Result<Attributes> attributes() override;
   std::size_t describe(std::span<char> into) override;
   FileKind kind() const override { return FileKind::message_queue; }
-  void on_last_close() override;
+  void on_descriptor_closed() override;
 
  private:
   const Ref<PosixQueue> queue_;

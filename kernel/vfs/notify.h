@@ -1,5 +1,5 @@
 // Telling watchers what happens to files. The file layer calls these functions where the thing has been done; with no watch anywhere they
-// cost one load. inotify.cc implements them.
+// cost one load. inotify.cc implements them, and tells dnotify.h of directories.
 //
 // Events on a file are seen by watches of the file itself and, with its name, by those of the directory it was reached through.
 #ifndef KERNEL_VFS_NOTIFY_H
@@ -16,6 +16,9 @@
 namespace kernel {
 
 namespace notify {
+
+// A name changed within one directory: dnotify.h has an event for that.
+inline constexpr std::uint32_t kRenamed = 0x1000;
 
 extern std::atomic<std::uint32_t> watch_count;
 inline bool is_watched() { return watch_count.load(std::memory_order_relaxed) != 0; }

@@ -83,6 +83,8 @@ class OpenFile : public RefCounted<OpenFile> {
   // F_SETFL: `flags` are the changeable ones (O_APPEND, O_NONBLOCK, O_ASYNC, O_DIRECT, O_NOATIME), already stored when this is called.
   virtual Result<> on_flags_changed(std::uint32_t /*flags*/) { return {}; }
   virtual void on_last_close() {}
+  // One descriptor of it was closed, by the running task; others may be open.
+  virtual void on_descriptor_closed() {}
   // F_GETPIPE_SZ / F_SETPIPE_SZ (EBADF by default).
   virtual Result<std::uint32_t> pipe_size();
   virtual Result<std::uint32_t> set_pipe_size(std::uint32_t size);
@@ -126,9 +128,13 @@ class OpenFile : public RefCounted<OpenFile> {
   void remove_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);
   bool is_closed() const { return closed_.load(std::memory_order_acquire); }
 
-  // F_SETOWN and F_SETSIG values (kept; sent by files that support O_ASYNC).
-  std::atomic<std::int32_t> owner_pid{0};
-  std::atomic<std::int32_t> owner_signal{0};
+  // For file_owner.h, which sends signals of this file.
+  struct Owner {
+    std::atomic<std::int32_t> type{0}, pid{0};  // abi::kOwner*; pid 0 = nobody
+    std::atomic<std::int32_t> signal{0};        // 0 = SIGIO
+    std::atomic<std::uint32_t> uid{0}, euid{0};  // of who set it
+  };
+  Owner owner;
 
  protected:
   explicit OpenFile(std::uint32_t flags) : flags_(flags) {}

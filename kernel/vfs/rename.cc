@@ -113,6 +113,7 @@ void notify_moved(Inode& from, std::string_view name, Inode& to, std::string_vie
   if (!notify::is_watched()) return;
   const std::uint32_t cookie = notify::next_cookie();
   const bool directory = moved.is_directory();
+  if (&from == &to) notify_entry(from, name, notify::kRenamed, directory);
   notify_entry(from, name, abi::kInMovedFrom, directory, cookie);
   notify_entry(to, to_name, abi::kInMovedTo, directory, cookie);
 }

@@ -5,6 +5,10 @@
 #include "kernel/vfs/fd_table.cc"     // NOLINT: built here so that its uses of Task meet the stand-ins below
 #include "kernel/vfs/fs_context.cc"  // NOLINT
 
+#include "kernel/vfs/file_owner.h"
+
 namespace kernel {
+void own_by_caller(OpenFile&) {}
+void send_io_signal(OpenFile&, Fd, std::int32_t) {}
 abi::RlimitPair Process::rlimit(abi::Rlimit) const { return {.current = 1024, .maximum = 1024}; }
 }  // namespace kernel
