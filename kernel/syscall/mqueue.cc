@@ -18,14 +18,12 @@ Result<MqName> load_name(UserPtr<const char> user) {
   return MqName::from(name);
 }
 
-Result<RefPtr<OpenFile>> queue_file(Task& task, Fd fd) {
-  RefPtr<OpenFile> file = TRY(files_of(task).get(fd));
+Result<Ref<MqFile>> queue_file(Task& task, Fd fd) {
+  const Ref<FdTable> files(files_of(task));
+  const RefPtr<OpenFile> file = TRY(files->get(fd));
   if (file->kind() != FileKind::message_queue) return Errno::badf;
-  return file;
-}
-MqFile& as_queue(OpenFile& file) {
-  // SAFETY: queue_file() has asked for the kind.
-  return static_cast<MqFile&>(file);
+  // SAFETY: only an MqFile is of that kind.
+  return Ref<MqFile>(static_cast<MqFile&>(*file));
 }
 
 // An instant of the real-time clock; none = never.
@@ -59,23 +57,23 @@ Result<> sys_mq_timedsend(Task& task, Fd fd, UserPtr<const std::byte> message, s
                           UserPtr<const abi::Timespec> timeout) {
   const Instant deadline = TRY(load_deadline(timeout));
   if (priority >= abi::kMqPrioMax) return Errno::inval;
-  const RefPtr<OpenFile> file = TRY(queue_file(task, fd));
+  const Ref<MqFile> file = TRY(queue_file(task, fd));
   if (!file->may_write()) return Errno::badf;
-  if (size > as_queue(*file).mq().message_size()) return Errno::msgsize;
+  if (size > file->mq().message_size()) return Errno::msgsize;
   Own<MqMessage> fresh = TRY(make_own<MqMessage>());
   fresh->priority = priority;
   TRY(fresh->bytes.try_resize(static_cast<std::size_t>(size)));
   TRY(message.load_all(fresh->bytes.span()));
-  return as_queue(*file).send(task, std::move(fresh), deadline);
+  return file->send(task, std::move(fresh), deadline);
 }
 
 Result<std::uint64_t> sys_mq_timedreceive(Task& task, Fd fd, UserPtr<std::byte> message, std::uint64_t size, UserPtr<std::uint32_t> priority,
                                           UserPtr<const abi::Timespec> timeout) {
   const Instant deadline = TRY(load_deadline(timeout));
-  const RefPtr<OpenFile> file = TRY(queue_file(task, fd));
+  const Ref<MqFile> file = TRY(queue_file(task, fd));
   if (!file->may_read()) return Errno::badf;
-  if (size < as_queue(*file).mq().message_size()) return Errno::msgsize;
-  const Own<MqMessage> got = TRY(as_queue(*file).receive(deadline));
+  if (size < file->mq().message_size()) return Errno::msgsize;
+  const Own<MqMessage> got = TRY(file->receive(deadline));
   if (!priority.is_null()) TRY(priority.store(got->priority));
   TRY(message.store_all(got->bytes.span()));
   return got->bytes.size();
@@ -94,8 +92,8 @@ Result<> sys_mq_notify(Task& task, Fd fd, UserPtr<const abi::SigEvent> user) {
     fresh.signo = event.signo;
     fresh.value = event.value;
   }
-  const RefPtr<OpenFile> file = TRY(queue_file(task, fd));
-  PosixQueue& queue = as_queue(*file).mq();
+  const Ref<MqFile> file = TRY(queue_file(task, fd));
+  PosixQueue& queue = file->mq();
   if (fresh.process) return queue.set_notification(std::move(fresh));
   queue.drop_notification(task.process());
   return {};
@@ -107,8 +105,8 @@ Result<> sys_mq_getsetattr(Task& task, Fd fd, UserPtr<const abi::MqAttr> fresh, 
     wanted = TRY(fresh.load());
     if ((wanted.flags & ~std::int64_t{abi::kONonBlock}) != 0) return Errno::inval;
   }
-  const RefPtr<OpenFile> file = TRY(queue_file(task, fd));
-  const PosixQueue& queue = as_queue(*file).mq();
+  const Ref<MqFile> file = TRY(queue_file(task, fd));
+  const PosixQueue& queue = file->mq();
   const abi::MqAttr now{.flags = file->flags() & abi::kONonBlock,
                         .maxmsg = static_cast<std::int64_t>(queue.most_messages()),
                         .msgsize = static_cast<std::int64_t>(queue.message_size()),

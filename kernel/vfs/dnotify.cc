@@ -12,7 +12,7 @@ namespace kernel {
 namespace {
 
 struct MarkTag;
-struct Mark final : RefCounted<Mark>, ListNode<MarkTag> {
+struct Mark final : ListNode<MarkTag> {
   Mark(Ref<Inode> directory, Ref<OpenFile> asked_by, std::uint64_t descriptors) : inode(directory), file(asked_by), table(descriptors) {}
   const Ref<Inode> inode;
   const Ref<OpenFile> file;
@@ -22,8 +22,8 @@ struct Mark final : RefCounted<Mark>, ListNode<MarkTag> {
 };
 using Marks = List<Mark, MarkTag>;
 
-// All there are: few programs have any. Each entry owns a reference.
-constinit Marks marks;  // guarded by notify_lock
+// All there are: few programs have any. The list owns them.
+constinit Marks marks;  // NOLINT: guarded by notify_lock
 
 std::uint32_t events_of(std::uint32_t event) {
   switch (event) {
@@ -47,7 +47,7 @@ void take_locked(Mark& mark, Marks& gone) REQUIRES(notify_lock) {
 
 // Inodes and files may go with them: without the lock.
 void release(Marks& gone) {
-  while (Mark* mark = gone.pop_front()) mark->deref();
+  while (Mark* mark = gone.pop_front()) const auto owned = Own<Mark>::adopt(mark, {.size = sizeof(Mark), .align = alignof(Mark)});
 }
 
 }  // namespace
@@ -59,15 +59,14 @@ Result<> set_directory_notification(std::uint64_t table, OpenFile& file, Fd fd, 
   }
   if (!file.inode() || !file.inode()->is_directory()) return Errno::notdir;
   own_by_caller(file);
-  const Ref<Mark> fresh = TRY(make_ref<Mark>(file.inode().as_ref(), Ref<OpenFile>(file), table));
+  Own<Mark> fresh = TRY(make_own<Mark>(file.inode().as_ref(), Ref<OpenFile>(file), table));
   const LockGuard guard(notify_lock);
   Mark* mark = marks.front();
   while (mark != nullptr && (mark->file.get() != &file || mark->table != table)) mark = marks.next(*mark);
   if (mark == nullptr) {
     if (file.is_closed()) return Errno::badf;  // nobody would ever remove it
-    mark = fresh.get();
-    fresh->ref();
-    marks.push_back(*fresh);
+    mark = fresh.leak();
+    marks.push_back(*mark);
     notify::watch_count.fetch_add(1, std::memory_order_relaxed);
   }
   mark->fd = fd;

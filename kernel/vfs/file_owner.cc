@@ -70,8 +70,9 @@ abi::FownerEx file_owner(const OpenFile& file) {
 
 void own_by_caller(OpenFile& file) {
   if (file.owner.pid.load(std::memory_order_relaxed) != 0) return;
-  Task& task = current_task();
-  store_owner(file, {.type = abi::kOwnerProcess, .pid = static_cast<std::int32_t>(task.process().pid())}, task.credentials());
+  const Ref<Task> task(current_task());
+  const Ref<Process> process(task->process());
+  store_owner(file, {.type = abi::kOwnerProcess, .pid = static_cast<std::int32_t>(process->pid())}, *task->credentials_ref());
 }
 
 void send_io_signal(OpenFile& file, Fd fd, std::int32_t reason) {

@@ -169,11 +169,13 @@ std::size_t PosixQueue::describe_state(std::span<char> into) {
 // --- MqFile ---
 
 Result<> MqFile::send(Task& task, Own<MqMessage> message, Instant deadline) {
-  Result<> sent = queue_->try_send(task, message);
+  const Ref<Task> sender(task);
+  const Ref<PosixQueue> queue(queue_);
+  Result<> sent = queue->try_send(*sender, message);
   if (sent.ok() || sent.error() != Errno::again || is_nonblocking()) return sent;
-  TRY(queue_->queue().wait(
-      [&] {
-        sent = queue_->try_send(task, message);
+  TRY(queue->queue().wait(
+      [&sent, &message, sender, queue] {
+        sent = queue->try_send(*sender, message);
         return sent.ok() || sent.error() != Errno::again;
       },
       deadline));
@@ -181,16 +183,17 @@ Result<> MqFile::send(Task& task, Own<MqMessage> message, Instant deadline) {
 }
 
 Result<Own<MqMessage>> MqFile::receive(Instant deadline) {
-  Result<Own<MqMessage>> got = queue_->try_receive();
+  const Ref<PosixQueue> queue(queue_);
+  Result<Own<MqMessage>> got = queue->try_receive();
   if (got.ok() || is_nonblocking()) return got;
-  queue_->receivers.fetch_add(1, std::memory_order_acq_rel);
-  const Result<> waited = queue_->queue().wait(
-      [&] {
-        got = queue_->try_receive();
+  queue->receivers.fetch_add(1, std::memory_order_acq_rel);
+  const Result<> waited = queue->queue().wait(
+      [&got, queue] {
+        got = queue->try_receive();
         return got.ok();
       },
       deadline);
-  queue_->receivers.fetch_sub(1, std::memory_order_acq_rel);
+  queue->receivers.fetch_sub(1, std::memory_order_acq_rel);
   TRY(waited);
   return got;
 }
