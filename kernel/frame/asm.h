@@ -23,6 +23,9 @@ void panic_landing();
 [[noreturn]] void enter_user_frame(kernel::frame::TrapFrame* frame);
 void switch_stack(std::uint64_t* save, std::uint64_t load);
 void thread_trampoline();
+// vector_state.S
+void vector_save_quick(std::byte* area, std::uint64_t in_use);
+void vector_load_quick(const std::byte* area, std::uint64_t saved, std::uint64_t in_use);
 // copy.S
 struct FaultingValue {
   std::uint64_t value;

@@ -1,8 +1,10 @@
 #include "kernel/frame/cpu.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 
+#include "kernel/frame/asm.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/vector.h"
 #include "sgx/arch.h"
@@ -15,8 +17,11 @@ constexpr std::size_t kHeaderSize = 64;
 constexpr std::uint32_t kInitialMxcsr = 0x1f80;
 constexpr std::uint16_t kInitialFcw = 0x037f;
 constexpr std::uint32_t kMxcsrMask = 0xffff;
+constexpr std::uint64_t kSseComponent = sgx::kXfrmSse, kOpmaskComponent = 1 << 5, kHi16Component = 1 << 7;
 
 constinit std::uint64_t the_xfrm = sgx::kXfrmLegacy;
+// The components that vector_state.S moves, if it may be used at all.
+constinit std::uint64_t quick_components = 0;
 
 // Standard-format sizes are architectural for the components we may have (SDM vol. 1, 13.5).
 constexpr std::size_t size_for(std::uint64_t features) {
@@ -47,30 +52,71 @@ void xrstor(const std::byte* area) {
   asm volatile("xrstor64 (%0)" : : "r"(area), "a"(static_cast<std::uint32_t>(the_xfrm)), "d"(static_cast<std::uint32_t>(the_xfrm >> 32)) : "memory");
 }
 
+// The whole area that starts at `area`.
+std::span<std::byte> area_at(std::byte* area) {
+  // SAFETY: the areas of contexts are xsave_size() bytes long.
+  return UNSAFE_BUFFERS(std::span(area, size_for(the_xfrm)));
+}
+
+// x87 counts as in use after Linux has loaded it for a signal frame, whatever is in it (the emulator's interrupts do that): says so in
+// the header if it is initial after all, or no later switch would be quick.
+void release_initial_x87(std::span<std::byte> area) {
+  constexpr std::size_t kX87Begin = 0, kMxcsrAt = 24, kRegistersAt = 32, kX87End = 160;
+  const auto present = load_bytes<std::uint64_t>(area, kLegacySize);
+  const auto is_zero = [](std::byte byte) { return byte == std::byte{0}; };
+  if ((present & sgx::kXfrmX87) == 0 || load_bytes<std::uint16_t>(area, kX87Begin) != kInitialFcw) return;
+  if (!std::ranges::all_of(area.subspan(kX87Begin + 2, kMxcsrAt - 2), is_zero)) return;
+  if (!std::ranges::all_of(area.subspan(kRegistersAt, kX87End - kRegistersAt), is_zero)) return;
+  store_bytes(area, kLegacySize, present & ~sgx::kXfrmX87);
+}
+
+std::uint64_t components_in_use() { return __builtin_ia32_xgetbv(1) & the_xfrm; }
+bool only_quick(std::uint64_t components) { return (components & ~quick_components) == 0; }
+
 }  // namespace
 
 void cpu_init(std::uint64_t features) { the_xfrm = features; }
 std::uint64_t xfrm() { return the_xfrm; }
+
+void cpu_allow_quick_switches(bool avx512) {
+  quick_components = kSseComponent;
+  if (avx512 && (the_xfrm & sgx::kXfrmAvx512) == sgx::kXfrmAvx512) quick_components |= kOpmaskComponent | kHi16Component;
+}
 std::size_t xsave_size() { return size_for(the_xfrm); }
 
 void xsave_make_initial(std::span<std::byte> area) { copy_bytes(area, std::span(kInitial.bytes).first(xsave_size())); }
 
 void save_user_state(ThreadContext& context) {
   if (context.xsave == nullptr || context.state_saved.load(std::memory_order_relaxed) != 0) return;
-  // XSAVEOPT leaves out what is in its initial configuration and what has not changed since the XRSTOR from this area. MXCSR goes with
-  // the vector registers then, but XRSTOR loads it always: it is stored by itself.
-  // SAFETY: the context's area is 64-byte aligned and xsave_size() bytes long; nothing else is written.
-  asm volatile("xsaveopt64 (%0)\n\tstmxcsr 24(%0)"
-               :
-               : "r"(context.xsave), "a"(static_cast<std::uint32_t>(the_xfrm)), "d"(static_cast<std::uint32_t>(the_xfrm >> 32))
-               : "memory");
+  if (const std::uint64_t in_use = quick_components != 0 ? components_in_use() : 0; quick_components != 0 && only_quick(in_use)) {
+    vector_save_quick(context.xsave, in_use);
+  } else {
+    // XSAVEOPT leaves out what is in its initial configuration and what has not changed since the XRSTOR from this area (what
+    // vector_load_quick has loaded counts as changed). MXCSR goes with the vector registers then, but XRSTOR loads it always: it is
+    // stored by itself.
+    // SAFETY: the context's area is 64-byte aligned and xsave_size() bytes long; nothing else is written.
+    asm volatile("xsaveopt64 (%0)\n\tstmxcsr 24(%0)"
+                 :
+                 : "r"(context.xsave), "a"(static_cast<std::uint32_t>(the_xfrm)), "d"(static_cast<std::uint32_t>(the_xfrm >> 32))
+                 : "memory");
+    if (quick_components != 0 && only_quick(in_use & ~sgx::kXfrmX87)) release_initial_x87(area_at(context.xsave));
+  }
   context.fs_base = __builtin_ia32_rdfsbase64();
   context.state_saved.store(1, std::memory_order_relaxed);
 }
 
 void restore_user_state(ThreadContext& context) {
   if (context.xsave == nullptr) return;
-  xrstor(context.xsave);
+  if (quick_components != 0) {
+    const auto saved = load_bytes<std::uint64_t>(area_at(context.xsave), kLegacySize);
+    const std::uint64_t in_use = components_in_use();
+    if (only_quick(saved | in_use))
+      vector_load_quick(context.xsave, saved, in_use);
+    else
+      xrstor(context.xsave);
+  } else {
+    xrstor(context.xsave);
+  }
   __builtin_ia32_wrfsbase64(context.fs_base);
   context.state_saved.store(0, std::memory_order_relaxed);
 }

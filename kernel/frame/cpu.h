@@ -14,6 +14,9 @@ namespace kernel::frame {
 // XFRM of this enclave (== XCR0 inside), from the kernel's own report. Set once at boot.
 void cpu_init(std::uint64_t xfrm);
 std::uint64_t xfrm();
+// The processor tells which components are in use (XGETBV with ECX = 1), so switches may use vector_state.S; `avx512` if it has the
+// instructions and the layout for the AVX-512 part of it.
+void cpu_allow_quick_switches(bool avx512);
 // Bytes of a standard-format XSAVE area for xfrm().
 std::size_t xsave_size();
 // Writes the initial state into an area of xsave_size() bytes.

@@ -52,12 +52,22 @@ void filter(host_abi::CpuidEntry& entry) {
   }
 }
 
+// Every processor with SGX has XGETBV with ECX = 1; the emulator also runs on others, and on ones that place AVX-512 differently. If the
+// host lies here, it stops the enclave with #UD, or programs see the components at other places than the processor's.
+void allow_quick_switches() {
+  if ((cpuid(0xd, 1).eax & bit(2)) == 0) return;
+  constexpr std::uint32_t kOpmaskAt = 1088, kHi16At = 1664;  // SDM vol. 1, 13.5.6; vector_state.S
+  const bool has_avx512bw = (cpuid(7, 0).ebx & bit(30)) != 0;
+  cpu_allow_quick_switches(has_avx512bw && cpuid(0xd, 5).ebx == kOpmaskAt && cpuid(0xd, 7).ebx == kHi16At);
+}
+
 }  // namespace
 
 void cpuid_init(std::span<const host_abi::CpuidEntry> entries) {
   table_size = std::min(entries.size(), table.size());
   std::copy_n(entries.begin(), table_size, table.begin());
   for (host_abi::CpuidEntry& entry : std::span(table).first(table_size)) filter(entry);
+  allow_quick_switches();
 }
 
 CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf) {

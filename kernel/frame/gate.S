@@ -48,7 +48,7 @@ gate_entered:
 return_begin:
   movq %gs:VCPU_CURRENT, %rax
   cmpl $0, CONTEXT_WORK(%rax)
-  jne return_slow
+  jne return_work
   cmpq $0, TF_KIND(%rsp)
   jne full_return
   testl $FLAGS_SPECIAL_EXIT, TF_RFLAGS(%rsp)
@@ -113,6 +113,12 @@ return_slow:
   movq %rsp, %rdi
   call kernel_before_user_return
   jmp full_return
+
+// The same from the quick return: the callee-saved registers are the program's, whoever edits them in the frame marks it full.
+return_work:
+  movq %rsp, %rdi
+  call kernel_before_user_return
+  jmp return_begin
 
 2:  // the program had TF, DF or AC set
   pushq $2
