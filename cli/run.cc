@@ -1,6 +1,7 @@
 #include "host/run.h"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
@@ -101,6 +102,8 @@ int run(const RunArguments& arguments) {
   if (image::program_has_changed(paths, program)) {
     print_warning(fmt::format("image{} has changed since the last build: run `occlum build` to make it take effect", program));
   }
+  // What is verified here does not depend on the system's openssl.cnf, so it is not read.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
   host::RunOptions options;
   options.instance = paths.root.string();
   if (const image::Status configured = configure(arguments, *config, options); !configured) return end_with(Exit::usage, configured.error());

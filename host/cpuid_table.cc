@@ -3,6 +3,7 @@
 #include <cpuid.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
 namespace host {
@@ -16,13 +17,25 @@ host_abi::CpuidEntry ask(std::uint32_t leaf, std::uint32_t subleaf) {
   return entry;
 }
 
+// The highest component of extended state that this system uses: each CPUID costs microseconds in a virtual machine.
+std::uint32_t last_component() {
+  static const std::uint32_t kLast = [] {
+    std::uint32_t low = 0, high = 0;
+    // SAFETY: reads XCR0, which systems with AVX let programs do.
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    const std::uint64_t components = std::uint64_t{high} << 32 | low;
+    return std::max(1U, static_cast<std::uint32_t>(std::bit_width(components)) - 1);
+  }();
+  return kLast;
+}
+
 // Whether the walk over a leaf's subleaves is at its end (SDM vol. 2, CPUID).
 bool is_last(const host_abi::CpuidEntry& entry) {
   switch (entry.leaf) {
     case 4: return (entry.eax & 0x1f) == 0;                            // no more caches
     case 7: case 0x14: return entry.subleaf >= 1;
     case 0xb: case 0x1f: return (entry.ecx >> 8 & 0xff) == 0;          // invalid level
-    case 0xd: return entry.subleaf >= 19;                              // after the AMX components
+    case 0xd: return entry.subleaf >= last_component();
     default: return true;
   }
 }

@@ -33,7 +33,8 @@ struct EnclaveFile::Mapping {
   }
   static std::shared_ptr<Mapping> create(std::size_t size) {
     auto out = std::make_shared<Mapping>();
-    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // All of it is written next: its pages in one go instead of a fault for each.
+    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
     out->data = static_cast<std::uint8_t*>(memory);
     out->size = size;

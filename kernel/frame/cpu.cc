@@ -1,6 +1,5 @@
 #include "kernel/frame/cpu.h"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 
@@ -61,12 +60,13 @@ std::span<std::byte> area_at(std::byte* area) {
 // x87 counts as in use after Linux has loaded it for a signal frame, whatever is in it (the emulator's interrupts do that): says so in
 // the header if it is initial after all, or no later switch would be quick.
 void release_initial_x87(std::span<std::byte> area) {
-  constexpr std::size_t kX87Begin = 0, kMxcsrAt = 24, kRegistersAt = 32, kX87End = 160;
+  constexpr std::size_t kMxcsrWord = 3, kRegistersWord = 4;
   const auto present = load_bytes<std::uint64_t>(area, kLegacySize);
-  const auto is_zero = [](std::byte byte) { return byte == std::byte{0}; };
-  if ((present & sgx::kXfrmX87) == 0 || load_bytes<std::uint16_t>(area, kX87Begin) != kInitialFcw) return;
-  if (!std::ranges::all_of(area.subspan(kX87Begin + 2, kMxcsrAt - 2), is_zero)) return;
-  if (!std::ranges::all_of(area.subspan(kRegistersAt, kX87End - kRegistersAt), is_zero)) return;
+  if ((present & sgx::kXfrmX87) == 0) return;
+  const auto x87 = load_bytes<std::array<std::uint64_t, 20>>(area);
+  if (x87[0] != kInitialFcw) return;  // and the status, the tags and the last instruction are 0
+  for (std::size_t word = 1; word < x87.size(); ++word)
+    if (x87[word] != 0 && (word < kMxcsrWord || word >= kRegistersWord)) return;
   store_bytes(area, kLegacySize, present & ~sgx::kXfrmX87);
 }
 
@@ -125,6 +125,7 @@ void xsave_sanitise(std::span<std::byte> area) {
   store_bytes(area, 24, load_bytes<std::uint32_t>(area, 24) & kMxcsrMask);
   store_bytes(area, kLegacySize, load_bytes<std::uint64_t>(area, kLegacySize) & the_xfrm);
   zero_bytes(area.subspan(kLegacySize + 8, kHeaderSize - 8));
+  if (quick_components != 0) release_initial_x87(area);  // signal frames always claim x87
 }
 
 void xsave_complete(std::span<std::byte> area) {

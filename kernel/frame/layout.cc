@@ -9,8 +9,10 @@
 #include "kernel/frame/vcpu_block.h"
 
 namespace kernel::frame {
-namespace {
+namespace detail {
 constinit const host_abi::KernelLayout* the_layout = nullptr;
+}
+namespace {
 constinit PanicWriter panic_writer = nullptr;
 constinit std::atomic<bool> panicking{false};
 
@@ -48,8 +50,7 @@ class Line {
 }
 }  // namespace
 
-const host_abi::KernelLayout& layout() { return *the_layout; }
-void layout_init(const host_abi::KernelLayout& layout) { the_layout = &layout; }
+void layout_init(const host_abi::KernelLayout& layout) { detail::the_layout = &layout; }
 void set_panic_writer(PanicWriter writer) { panic_writer = writer; }
 
 void panic_at_fault(std::uint64_t rip, std::uint64_t vector, std::uint64_t address, std::uint64_t rsp) {

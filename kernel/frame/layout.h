@@ -8,8 +8,11 @@
 
 namespace kernel::frame {
 
+namespace detail {
+extern constinit const host_abi::KernelLayout* the_layout;
+}
 // The measured table (valid from the first instruction of C++ on).
-const host_abi::KernelLayout& layout();
+inline const host_abi::KernelLayout& layout() { return *detail::the_layout; }
 
 // Records the geometry for the checks below; called once at boot by the first vCPU.
 void layout_init(const host_abi::KernelLayout& layout);

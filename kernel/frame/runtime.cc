@@ -7,6 +7,11 @@
 #include "kernel/base/config.h"
 #include "kernel/frame/bytes.h"
 
+namespace {
+constexpr std::uint64_t kOnes = 0x0101'0101'0101'0101;
+constexpr bool has_zero_byte(std::uint64_t word) { return ((word - kOnes) & ~word & (kOnes << 7)) != 0; }
+}  // namespace
+
 extern "C" {
 // SAFETY: (this block) the C library's contracts; sizes and pointers come from compiler-generated or checked calls.
 void* memcpy(void* to, const void* from, std::size_t count) {
@@ -64,6 +69,12 @@ const void* find_byte(const void* start, int value, std::size_t count) {
   // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   UNSAFE_BUFFERS_BEGIN
   const auto* at = static_cast<const unsigned char*>(start);
+  const std::uint64_t pattern = kOnes * static_cast<unsigned char>(value);
+  for (; count >= 8; count -= 8, at += 8) {
+    std::uint64_t word = 0;
+    __builtin_memcpy_inline(&word, at, 8);
+    if (has_zero_byte(word ^ pattern)) break;
+  }
   for (; count > 0; --count, ++at)
     if (*at == static_cast<unsigned char>(value)) return at;
   UNSAFE_BUFFERS_END

@@ -129,24 +129,33 @@ Result<> copy_to_user(std::uint64_t address, std::span<const std::byte> from) {
   return {};
 }
 
+namespace {
+// The whole range if it can be had, which is nearly always; else its accessible prefix.
+template <class Copy>
+Result<std::size_t> copy_partial(std::uint64_t address, std::uint64_t whole, Access access, Copy&& copy) {
+  if (whole == 0) return std::size_t{0};
+  Progress progress;
+  if (check_window(address, whole).ok()) progress = run_copy(address, whole, access, [&](std::uint64_t done) { return copy(done, whole); });
+  if (progress.done == 0) {
+    const std::uint64_t size = accessible_prefix(address, whole, access);
+    if (size == 0 || size == whole) return Errno::fault;
+    progress = run_copy(address, size, access, [&](std::uint64_t done) { return copy(done, size); });
+  }
+  if (progress.done == 0) return Errno::fault;
+  return progress.done;
+}
+}  // namespace
+
 Result<std::size_t> copy_from_user_partial(std::span<std::byte> into, std::uint64_t address) {
-  const std::uint64_t size = accessible_prefix(address, into.size(), Access::read);
-  if (size == 0 && !into.empty()) return Errno::fault;
-  const Progress progress = run_copy(address, size, Access::read, [&](std::uint64_t done) {
+  return copy_partial(address, into.size(), Access::read, [&](std::uint64_t done, std::uint64_t size) {
     return faulting_copy(raw(into) + done, address + done, size - done);
   });
-  if (progress.done == 0 && !into.empty()) return Errno::fault;
-  return progress.done;
 }
 
 Result<std::size_t> copy_to_user_partial(std::uint64_t address, std::span<const std::byte> from) {
-  const std::uint64_t size = accessible_prefix(address, from.size(), Access::write);
-  if (size == 0 && !from.empty()) return Errno::fault;
-  const Progress progress = run_copy(address, size, Access::write, [&](std::uint64_t done) {
+  return copy_partial(address, from.size(), Access::write, [&](std::uint64_t done, std::uint64_t size) {
     return faulting_copy(address + done, raw(from) + done, size - done);
   });
-  if (progress.done == 0 && !from.empty()) return Errno::fault;
-  return progress.done;
 }
 
 Result<std::size_t> copy_string_from_user(std::span<char> into, std::uint64_t address) {

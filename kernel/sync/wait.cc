@@ -1,5 +1,7 @@
 #include "kernel/sync/wait.h"
 
+#include "kernel/frame/cpu.h"
+
 namespace kernel {
 
 namespace {
@@ -47,13 +49,17 @@ void WaitQueue::remove(Waiter& waiter) {
   const LockGuard guard(lock_);
   if (!waiter.is_linked()) return;
   List<Waiter, WaitTag>::remove(waiter);
-  count_.fetch_sub(1, std::memory_order_relaxed);
+  count_.store(count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);  // changed under the lock only
 }
 
 void WaitQueue::wake_all(std::uint32_t events) {
   // Pairs with the add-then-check of waiters: either they see the change that the caller made, or this sees them.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (!has_waiters()) return;
+  frame::full_fence();
+  wake_all_fenced(events);
+}
+
+void WaitQueue::wake_all_fenced(std::uint32_t events) {
+  if (count_.load(std::memory_order_seq_cst) == 0) return;
   {
     const LockGuard guard(lock_);
     for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) waiter->on_wake(events);
@@ -62,7 +68,7 @@ void WaitQueue::wake_all(std::uint32_t events) {
 }
 
 void WaitQueue::wake_one(std::uint32_t events) {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  frame::full_fence();
   if (!has_waiters()) return;
   {
     const LockGuard guard(lock_);

@@ -90,6 +90,8 @@ class WaitQueue {
   void add_first(Waiter& waiter) EXCLUDES(lock_);
   void remove(Waiter& waiter) EXCLUDES(lock_);  // no effect if it is not linked
   void wake_all(std::uint32_t events = 0) EXCLUDES(lock_);
+  // The same when a locked instruction (an exchange, say) stands between the change that is told here and this call.
+  void wake_all_fenced(std::uint32_t events = 0) EXCLUDES(lock_);
   void wake_one(std::uint32_t events = 0) EXCLUDES(lock_);  // the first waiter that accepts
   bool has_waiters() const { return count_.load(std::memory_order_relaxed) != 0; }
 

@@ -20,6 +20,10 @@ constexpr std::uint64_t kSpinNs = 15'000;   // how long an idle vCPU looks for w
 
 // A slice grows and shrinks with niceness, as Linux's weights do in effect: a factor of about 1.25 per two steps.
 Instant slice_for(int nice) { return nice <= 0 ? kSliceNs + kSliceNs * static_cast<Instant>(-nice) / 4 : kSliceNs / (1 + static_cast<Instant>(nice) / 4); }
+
+std::uint64_t take_all(std::atomic<std::uint64_t>& bits) {
+  return bits.load(std::memory_order_relaxed) == 0 ? 0 : bits.exchange(0, std::memory_order_acq_rel);
+}
 }  // namespace
 
 Scheduler& scheduler() { return the_scheduler; }
@@ -90,12 +94,12 @@ void Scheduler::enqueue_admitted(Thread& thread) {
   Vcpu& local = here();
   if (&vcpu != &local) {
     // Whoever goes to sleep says so first and looks at the lengths then: one of the two sees the other.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    frame::full_fence();
     if (vcpu.state.load(std::memory_order_seq_cst) == VcpuState::sleeping || vcpu.state.load() == VcpuState::offline) choose_wake(local, target);
   } else if (length > 1) {
     // More work than this vCPU can start at once: let a sleeping one help, unless one is looking for work already. (A single thread
     // that was woken or made here is not worth a wake-up: most often this one is about to wait for it. If not, the tick finds it.)
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    frame::full_fence();
     if (spinners_.load(std::memory_order_seq_cst) == 0) choose_wake(local, target);
   }
   if (vcpu.current != nullptr && (thread.class_ == SchedClass::fifo || thread.class_ == SchedClass::rr)) notify_running(*vcpu.current);
@@ -362,7 +366,7 @@ void Scheduler::on_earlier_timer() {
 
 void Scheduler::pay_debts() {
   Vcpu& local = here();
-  if (const std::uint64_t wakes = local.owed_wakes.exchange(0, std::memory_order_acq_rel); wakes != 0) {
+  if (const std::uint64_t wakes = take_all(local.owed_wakes); wakes != 0) {
     for (std::uint32_t index = 0; index < count_; ++index) {
       if ((wakes >> index & 1) == 0) continue;
       VcpuState offline = VcpuState::offline;
@@ -372,7 +376,7 @@ void Scheduler::pay_debts() {
         host_.wake_vcpu(index);
     }
   }
-  if (const std::uint64_t kicks = local.owed_kicks.exchange(0, std::memory_order_acq_rel); kicks != 0) {
+  if (const std::uint64_t kicks = take_all(local.owed_kicks); kicks != 0) {
     for (std::uint32_t index = 0; index < count_; ++index)
       if ((kicks >> index & 1) != 0) host_.kick_vcpu(index);
   }

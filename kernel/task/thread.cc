@@ -124,12 +124,6 @@ void Thread::set_schedule(SchedClass sched_class, int priority, int nice) {
   nice_ = nice;
 }
 
-Thread& current_thread() {
-  const frame::ThreadContext* context = frame::this_vcpu().current;
-  KASSERT(context != nullptr);
-  return *context->owner;
-}
-
 Sleeper& current_sleeper() { return current_thread(); }
 bool signal_pending() { return current_thread().has_interrupt(); }
 

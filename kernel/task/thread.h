@@ -102,7 +102,11 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
 };
 
 // The running thread. Undefined (panics) on the idle stack.
-Thread& current_thread();
+inline Thread& current_thread() {
+  const frame::ThreadContext* context = frame::this_vcpu().current;
+  KASSERT(context != nullptr);
+  return *context->owner;
+}
 
 // Gives the vCPU to other runnable threads (sched_yield).
 void yield_now();

@@ -24,7 +24,12 @@ class FsContext final : public ProcessResource {
   void set_root(Ref<Dentry> root);
   void set_working_directory(Ref<Dentry> directory);
   Mode umask() const { return umask_.load(std::memory_order_relaxed); }
-  Mode exchange_umask(Mode mask) { return umask_.exchange(mask & 0777, std::memory_order_relaxed); }
+  Mode exchange_umask(Mode mask) {
+    if (!is_unique()) return umask_.exchange(mask & 0777, std::memory_order_relaxed);
+    const Mode before = umask();  // no other thread shares it, so no other call can come between
+    umask_.store(mask & 0777, std::memory_order_relaxed);
+    return before;
+  }
 
   // ProcessResource.
   Result<Ref<ProcessResource>> clone() override;

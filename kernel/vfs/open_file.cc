@@ -120,7 +120,7 @@ void PositionLock::lock() {
 }
 
 void PositionLock::unlock() {
-  if (state_.exchange(0, std::memory_order_release) == 2) queue_.wake_one();
+  if (state_.exchange(0, std::memory_order_seq_cst) == 2) queue_.wake_one();
 }
 
 }  // namespace kernel

@@ -182,7 +182,7 @@ class FileHandle {
 class PositionLock {
  public:
   void lock();
-  void unlock();
+  void unlock();  // a full fence too: see WaitQueue::wake_all_fenced
 
  private:
   std::atomic<std::uint32_t> state_{0};  // 0 free, 1 held, 2 held and wanted

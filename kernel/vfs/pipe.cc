@@ -70,7 +70,7 @@ Result<std::size_t> Pipe::read(IoSink& sink, bool nonblocking) {
       read_lock_.unlock();
       if (!moved.ok()) return moved.error();
       if (const std::size_t count = std::move(moved).release(); count != 0) {
-        queue_.wake_all(kPollWritable);
+        queue_.wake_all_fenced(kPollWritable);  // by unlock()
         return count;
       }
     }
@@ -142,7 +142,7 @@ Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
     if (!moved.ok()) return partial(moved.error());
     if (const std::size_t count = std::move(moved).release(); count != 0) {
       total += count;
-      queue_.wake_all(kPollReadable);
+      queue_.wake_all_fenced(kPollReadable);  // by unlock()
       if (!faulted) continue;
     }
     if (faulted) return partial(Errno::fault);

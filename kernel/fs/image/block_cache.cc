@@ -1,35 +1,49 @@
 #include "kernel/fs/image/block_cache.h"
 
 #include <algorithm>
-#include <array>
-#include <optional>
+#include <bit>
+#include <utility>
 
-#include "kernel/base/hash_map.h"
 #include "kernel/frame/bytes.h"
 
 namespace kernel {
 
 Result<Own<BlockCache>> BlockCache::create(Own<VerityImage> image, std::size_t capacity) {
   Own<BlockCache> cache = TRY(make_own<BlockCache>(std::move(image), capacity));
-  std::size_t size = 64;
-  while (size < capacity) size *= 2;
-  Vec<Own<Entry>> buckets;
-  TRY(buckets.try_resize(size));
+  Vec<Own<Shelf>> shelves;
+  TRY(shelves.try_resize(std::bit_ceil(std::max<std::size_t>(capacity / kShelfSize, 1))));
   const LockGuard guard(cache->lock_);
-  cache->buckets_ = std::move(buckets);
+  cache->shelves_ = std::move(shelves);
   return cache;
 }
 
 BlockCache::~BlockCache() { shrink(); }
 
+Own<BlockCache::Entry>* BlockCache::bucket_locked(std::uint64_t block) {
+  Shelf* shelf = shelves_[block / kShelfSize & (shelves_.size() - 1)].get();
+  return shelf != nullptr ? &shelf->buckets[block % kShelfSize] : nullptr;
+}
+
+Result<> BlockCache::make_shelf(std::uint64_t block) {
+  {
+    const LockGuard guard(lock_);
+    if (bucket_locked(block) != nullptr) return {};
+  }
+  Own<Shelf> fresh = TRY(make_own<Shelf>());
+  const LockGuard guard(lock_);
+  if (bucket_locked(block) == nullptr) std::swap(shelves_[block / kShelfSize & (shelves_.size() - 1)], fresh);
+  return {};
+}
+
 BlockCache::Entry* BlockCache::find_locked(std::uint64_t block) {
-  Entry* entry = buckets_[hash_mix(block) & (buckets_.size() - 1)].get();
+  const Own<Entry>* bucket = bucket_locked(block);
+  Entry* entry = bucket != nullptr ? bucket->get() : nullptr;
   while (entry != nullptr && entry->number != block) entry = entry->next.get();
   return entry;
 }
 
 Own<BlockCache::Entry> BlockCache::take_locked(Entry& entry) {
-  Own<Entry>* link = &buckets_[hash_mix(entry.number) & (buckets_.size() - 1)];
+  Own<Entry>* link = bucket_locked(entry.number);
   while (link->get() != &entry) link = &(*link)->next;
   Own<Entry> taken = std::move(*link);
   *link = std::move(taken->next);
@@ -40,7 +54,7 @@ Own<BlockCache::Entry> BlockCache::take_locked(Entry& entry) {
 
 void BlockCache::keep(std::uint64_t block, const Ref<CachedPage>& page) {
   Result<Own<Entry>> fresh = make_own<Entry>(block, page);
-  if (!fresh.ok()) return;  // not kept: only slower
+  if (!fresh.ok() || !make_shelf(block).ok()) return;  // not kept: only slower
   Own<Entry> entry = std::move(fresh).release();
   Own<Entry> victim;  // dropped after the lock
   const LockGuard guard(lock_);
@@ -58,7 +72,7 @@ void BlockCache::keep(std::uint64_t block, const Ref<CachedPage>& page) {
   }
   lru_.push_back(*entry);
   ++count_;
-  Own<Entry>& bucket = buckets_[hash_mix(block) & (buckets_.size() - 1)];
+  Own<Entry>& bucket = *bucket_locked(block);
   entry->next = std::move(bucket);
   bucket = std::move(entry);
 }

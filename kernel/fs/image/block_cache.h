@@ -3,6 +3,7 @@
 #ifndef KERNEL_FS_IMAGE_BLOCK_CACHE_H
 #define KERNEL_FS_IMAGE_BLOCK_CACHE_H
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -40,6 +41,15 @@ class BlockCache {
     bool referenced = true;
   };
 
+  // Neighbours in the image are neighbours in the table, and a part of it exists once a block of that part has been kept: the table of a
+  // large cache is a megabyte, of which most programs need two pages.
+  static constexpr std::size_t kShelfSize = 256;
+  struct Shelf {
+    std::array<Own<Entry>, kShelfSize> buckets;
+  };
+
+  Own<Entry>* bucket_locked(std::uint64_t block) REQUIRES(lock_);  // nullptr: its shelf does not exist
+  Result<> make_shelf(std::uint64_t block) EXCLUDES(lock_);
   Entry* find_locked(std::uint64_t block) REQUIRES(lock_);
   Own<Entry> take_locked(Entry& entry) REQUIRES(lock_);
   void keep(std::uint64_t block, const Ref<CachedPage>& page) EXCLUDES(lock_);
@@ -47,7 +57,7 @@ class BlockCache {
   const Own<VerityImage> image_;
   const std::size_t capacity_;
   SpinLock<LockRank::page_cache> lock_;
-  Vec<Own<Entry>> buckets_ GUARDED_BY(lock_);
+  Vec<Own<Shelf>> shelves_ GUARDED_BY(lock_);
   List<Entry, LruTag> lru_ GUARDED_BY(lock_);
   std::size_t count_ GUARDED_BY(lock_) = 0;
 };
