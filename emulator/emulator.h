@@ -65,6 +65,7 @@ struct Counters {
   std::uint64_t fast_leaves;                      // ENCLU leaves played without a trap (mode fast)
   std::uint64_t trapped_leaves;                   // ENCLU leaves played by a trap
   std::uint64_t lazy_faults;                      // host faults that only brought page tables up to date; no AEX
+  std::uint64_t tables_forgotten;                 // page tables were forgotten for want of host mappings
 };
 
 // ---- Enclave.
@@ -78,6 +79,9 @@ struct Options {
   bool cpuid_faulting = true;
   // SGX2: EAUG, EMODPR, EMODT and the ENCLU leaves EACCEPT, EMODPE, EACCEPTCOPY exist. Without: #UD, #GP.
   bool sgx2 = true;
+  // Host mappings that ELRANGE may be cut into before page tables are forgotten and built anew by faults. 0: what the host allows
+  // (vm.max_map_count), less some for everybody else in the process.
+  std::uint64_t max_mappings = 0;
 };
 
 struct CreateError {

@@ -75,9 +75,20 @@ std::string reserve(State& state) {
     return fmt::format("cannot reserve ELRANGE {:#x}..{:#x}: {}{}", state.reserved_start, state.reserved_start + length,
                        std::strerror(range == MAP_FAILED ? reason : EEXIST), limited ? " (a limit on addresses: see `ulimit -v`)" : "");
   }
+  // One page is written before anything cuts the range: the parts then share its reverse map, without which the host does not join
+  // neighbours again that have become alike, and the number of mappings only grows.
+  if (mprotect(range, kPage, PROT_READ | PROT_WRITE) == 0) {
+    *static_cast<volatile u8*>(range) = 0;
+    madvise(range, kPage, MADV_DONTNEED);
+    mprotect(range, kPage, PROT_NONE);
+  }
+  // Where a whole large page of the host may be accessed when it is touched for the first time, that costs a quarter.
+  madvise(range, length, MADV_HUGEPAGE);
   state.epcm = map_sparse<std::atomic<Entry>>(state.size / kPage);
   state.tcs = map_sparse<TcsState>(kMaxTcs);
-  if (state.epcm == nullptr || state.tcs == nullptr) return fmt::format("no memory for the EPCM: {}", std::strerror(errno));
+  state.regions = map_sparse<u8>(state.size / kRegion + 1);
+  state.max_mappings = state.options.max_mappings != 0 ? state.options.max_mappings : default_max_mappings();
+  if (state.epcm == nullptr || state.tcs == nullptr || state.regions == nullptr) return fmt::format("no memory for the EPCM: {}", std::strerror(errno));
   return {};
 }
 
@@ -180,6 +191,7 @@ bool open_for_build(State& state, u64 start, u64 end) {
 State::~State() {
   if (size != 0 && epcm != nullptr) munmap(epcm, size / kPage * sizeof(*epcm));
   if (tcs != nullptr) munmap(tcs, kMaxTcs * sizeof(*tcs));
+  if (regions != nullptr) munmap(regions, size / kRegion + 1);
   if (size != 0) munmap(reinterpret_cast<void*>(reserved_start), base + size - reserved_start);
   release_sites(*this);
 }
@@ -321,12 +333,10 @@ Status Enclave::einit(const sgx::Sigstruct& sigstruct) {
   if (state.options.mode == Mode::fast) patch_sites(state);
   // The host mapping of every added page was RW so far; say so in the entries, then bring them to what the EPCM allows.
   for (const auto& [start, end] : state.added) {
-    for (u64 page = start; page < end; page += kPage) {
-      std::atomic<Entry>& entry = state.entry(page);
-      entry.store((entry.load() & ~kEntryPteMask) | (Entry{3} << kEntryPteShift));
-    }
+    note_tables_locked(state, start, end, sgx::kSecinfoR | sgx::kSecinfoW);
     sync_pages_locked(state, start, end);
   }
+  if (!state.added.empty()) state.forgettable_end = state.added.begin()->first;
   state.initialized.store(true, std::memory_order_release);
   return {};
 }

@@ -2,7 +2,6 @@
 // counters).
 #include <cstring>
 #include <sched.h>
-#include <sys/mman.h>
 
 #include "emulator/checks.h"
 #include "emulator/thread.h"
@@ -203,15 +202,6 @@ RangeStatus for_each_page(State& state, u64 offset, u64 length, Leaf leaf) {
   return result;
 }
 
-// Large augmented blocks may be backed by large host pages: touching them for the first time costs a quarter.
-void advise_huge_pages(const State& state, u64 offset, u64 length) {
-  constexpr u64 kHuge = u64{2} << 20;
-  if (!range_is_sane(state, offset, length)) return;
-  const u64 start = (std::max(state.base + offset, state.reserved_start) + kHuge - 1) & ~(kHuge - 1);
-  const u64 end = (state.base + offset + length) & ~(kHuge - 1);
-  if (start < end) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
-}
-
 }  // namespace
 
 Status Enclave::eaug(u64 offset) {
@@ -223,7 +213,6 @@ Status Enclave::eaug(u64 offset) {
 RangeStatus Enclave::eaug_range(u64 offset, u64 length) {
   const SignalBlock block;
   const std::lock_guard guard(state_->encls);
-  advise_huge_pages(*state_, offset, length);
   return for_each_page(*state_, offset, length, [&](u64 at) { return augment_locked(*state_, at); });
 }
 
@@ -391,6 +380,7 @@ Counters Enclave::counters() const {
   const u32 slots = state_->tcs_slots.load();
   for (u32 slot = 1; slot < slots; ++slot) add_tcs_counters(&sum, state_->tcs[slot]);
   sum.lazy_faults += state_->lazy_faults.load();
+  sum.tables_forgotten += state_->tables_forgotten.load();
   return sum;
 }
 

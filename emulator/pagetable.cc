@@ -1,5 +1,6 @@
 // The host's page tables follow the EPCM: lazily where more becomes allowed, at once where less does.
-#include <cerrno>
+#include <algorithm>
+#include <cstdlib>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -72,6 +73,73 @@ SignalBlock::SignalBlock() {
 
 SignalBlock::~SignalBlock() { pthread_sigmask(SIG_SETMASK, &old_, nullptr); }
 
+u64 default_max_mappings() {
+  constexpr u64 kOthers = 4096;  // libraries, stacks, buffers
+  u64 allowed = 65530;
+  if (const int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC); fd >= 0) {
+    char text[32] = {};
+    if (read(fd, text, sizeof(text) - 1) > 0) allowed = std::strtoull(text, nullptr, 10);
+    close(fd);
+  }
+  return std::max(allowed, 2 * kOthers) - kOthers;
+}
+
+namespace {
+
+// The page table bits as of now; neighbours of ELRANGE count as none.
+u32 table_bits(const State& state, u64 page) {
+  return page >= state.reserved_start && state.contains(page) ? entry_pte(state.entry(page).load(std::memory_order_relaxed)) : 0;
+}
+
+// How many of the borders between pages from the one at `start` to the one at `end` are also borders of mappings.
+u64 count_borders(const State& state, u64 start, u64 end) {
+  u64 borders = 0;
+  u32 before = table_bits(state, start - kPage);
+  for (u64 page = start; page <= end; page += kPage) {
+    const u32 here = table_bits(state, page);
+    borders += here != before ? 1 : 0;
+    before = here;
+  }
+  return borders;
+}
+
+// Takes all access to forgettable pages away, which leaves one mapping of them; faults bring back what is needed. Page tables are a cache
+// of the EPCM, and the host limits its size.
+void forget_tables_locked(State& state) {
+  const u64 last = state.forgettable_end > state.base ? (state.forgettable_end - state.base) / kRegion : 0;
+  for (u64 region = 0; region < last; ++region) {
+    const u64 first = region;
+    while (region < last && state.regions[region] != 0) state.regions[region++] = 0;
+    if (region == first) continue;
+    const u64 start = std::max(state.base + first * kRegion, state.reserved_start);
+    const u64 end = state.base + region * kRegion;
+    state.mappings -= count_borders(state, start, end) - (table_bits(state, end) != 0 ? 1 : 0);
+    for (u64 page = start; page < end; page += kPage) set_pte_bits(state.entry(page), 0);
+    if (mprotect(reinterpret_cast<void*>(start), end - start, PROT_NONE) != 0) fatal("mprotect failed", start);
+  }
+  state.tables_forgotten.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Pages [start, end), which all want this, get it.
+void change_tables_locked(State& state, u64 start, u64 end, u32 wanted) {
+  if (state.mappings + 2 > state.max_mappings) forget_tables_locked(state);
+  if (mprotect(reinterpret_cast<void*>(start), end - start, host_protection(wanted)) != 0) {
+    forget_tables_locked(state);
+    if (mprotect(reinterpret_cast<void*>(start), end - start, host_protection(wanted)) != 0) fatal("mprotect failed", start);
+  }
+  note_tables_locked(state, start, end, wanted);
+}
+
+}  // namespace
+
+void note_tables_locked(State& state, u64 start, u64 end, u32 allowed) {
+  const u64 borders = count_borders(state, start, end);
+  for (u64 page = start; page < end; page += kPage) set_pte_bits(state.entry(page), allowed);
+  state.mappings += count_borders(state, start, end) - borders;
+  if (allowed == 0) return;
+  for (u64 region = (start - state.base) / kRegion; region <= (end - 1 - state.base) / kRegion; ++region) state.regions[region] = 1;
+}
+
 void sync_pages_locked(State& state, u64 start, u64 end) {
   if (start < state.reserved_start) start = state.reserved_start;
   u64 address = start;
@@ -82,15 +150,9 @@ void sync_pages_locked(State& state, u64 start, u64 end) {
       address += kPage;
       continue;
     }
-    u64 stop = address;
-    while (stop < end) {
-      std::atomic<Entry>& entry = state.entry(stop);
-      if (entry_wanted_pte(entry.load(std::memory_order_acquire)) != wanted) break;
-      set_pte_bits(entry, wanted);
-      stop += kPage;
-    }
-    if (stop == address) continue;  // changed under us: look again
-    if (mprotect(reinterpret_cast<void*>(address), stop - address, host_protection(wanted)) != 0) fatal("mprotect failed", address);
+    u64 stop = address + kPage;
+    while (stop < end && entry_wanted_pte(state.entry(stop).load(std::memory_order_acquire)) == wanted) stop += kPage;
+    change_tables_locked(state, address, stop, wanted);
     address = stop;
   }
 }

@@ -112,6 +112,12 @@ struct State {
   void* hook_context = nullptr;
   Counters counters{};  // of ENCLS leaves, and of TCSs that are gone
   std::atomic<u64> lazy_faults{0};
+  // Host mappings (pagetable.cc), under `pte`. Pages below `forgettable_end` hold nothing that must not fault: neither kernel nor TCSs.
+  u64 mappings = 1;
+  u64 max_mappings = 0;
+  u64 forgettable_end = 0;
+  u8* regions = nullptr;  // for each kRegion bytes of ELRANGE: whether a page there may have page table bits
+  std::atomic<u64> tables_forgotten{0};
   // Mode fast (fast.cc).
   u64 pointer_page = 0;  // address of the emulator's page inside ELRANGE, 0 = none
   u32 patched = 0;
@@ -134,10 +140,15 @@ void unregister_state(State* state);
 // ---- Host page tables (pagetable.cc). All need State::pte; page-aligned addresses, [start, end).
 // Brings the page tables of the range to what the EPCM allows.
 void sync_pages_locked(State& state, u64 start, u64 end);
+// The page tables of the range allow this from now on.
+void note_tables_locked(State& state, u64 start, u64 end, u32 allowed);
 // sync_pages_locked() of the run of pages around `address` that want the same as its page and do not have it yet (at most kMaxSyncRun
 // to each side).
 void sync_run_locked(State& state, u64 address);
 inline constexpr u64 kMaxSyncRun = 4096;
+inline constexpr u64 kRegion = u64{2} << 20;
+// How many mappings ELRANGE may be cut into if nobody says otherwise.
+u64 default_max_mappings();
 // True if the EPCM allows an access with the error code's W/I bits and the page tables are now up to date: try again.
 bool resolve_fault(State& state, u64 address, u32 error_code);
 // Drops the content of pages (they read as zero when they come back).

@@ -65,6 +65,7 @@ TestEnclave::TestEnclave(const BuildParams& params) : params_(params) {
   options.mode = params.mode;
   options.assertions = params.assertions;
   options.sgx2 = params.sgx2;
+  options.max_mappings = params.max_mappings;
   auto created = emulator::Enclave::create(make_secs(params), options);
   if (!created) std::fprintf(stderr, "ECREATE: %s\n", created.error().message.c_str());
   require(created.has_value(), "ECREATE failed");

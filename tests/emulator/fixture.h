@@ -47,6 +47,7 @@ struct BuildParams {
   u32 miscselect = sgx::kMiscExinfo;
   u64 base = 0;
   bool initialize = true;
+  u64 max_mappings = 0;
 };
 
 // An enclave built as the driver would; aborts the test if a step fails.
