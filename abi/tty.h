@@ -68,7 +68,7 @@ inline constexpr std::uint32_t kTcGets = 0x5401, kTcSets = 0x5402, kTcSetsW = 0x
                                kTiocCBrk = 0x5428, kTiocGSid = 0x5429, kTcGets2 = 0x802c542a, kTcSets2 = 0x402c542b, kTcSetsW2 = 0x402c542c,
                                kTcSetsF2 = 0x402c542d, kTiocGPtn = 0x80045430, kTiocSPtLck = 0x40045431, kTiocGDev = 0x80045432,
                                kTiocSig = 0x40045436, kTiocVHangup = 0x5437, kTiocGPkt = 0x80045438, kTiocGPtLck = 0x80045439,
-                               kTiocGExcl = 0x80045440, kTiocGPtPeer = 0x5441;
+                               kTiocGExcl = 0x80045440, kTiocGPtPeer = 0x5441, kTiocGLckTrmios = 0x5456, kTiocSLckTrmios = 0x5457;
 // TCXONC and TCFLSH
 inline constexpr std::uint64_t kTcoOff = 0, kTcoOn = 1, kTciOff = 2, kTciOn = 3;
 inline constexpr std::uint64_t kTciFlush = 0, kTcoFlush = 1, kTcioFlush = 2;

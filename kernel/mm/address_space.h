@@ -154,6 +154,9 @@ class AddressSpace final : public RefCounted<AddressSpace>,
   std::uint64_t current_break() const { return break_.load(std::memory_order_relaxed); }
   void set_limits(const MemoryLimits& limits) EXCLUDES(lock_);
 
+  // The file has now `size` bytes: pages beyond go.
+  void truncate_mappings(const FileBacking& file, std::uint64_t size) EXCLUDES(lock_, overlap_lock);
+
   // --- for exec ---
   // Reserves addresses for the break, away from the program image, and makes it empty. Once, after the image is mapped. ENOMEM.
   Result<> start_break();
@@ -262,6 +265,7 @@ class AddressSpace final : public RefCounted<AddressSpace>,
 
   // change.cc, remap.cc
   Result<> protect_area_locked(Area& area, std::uint32_t prot) REQUIRES(lock_);
+  Result<> truncate_range_locked(std::uint64_t begin, std::uint64_t end) REQUIRES(lock_) EXCLUDES(overlap_lock);
   Result<> discard_locked(Area& area, std::uint64_t begin, std::uint64_t end) REQUIRES(lock_);
   Result<> advise_area_locked(Area& area, std::uint64_t begin, std::uint64_t end, std::uint32_t advice) REQUIRES(lock_);
   Result<> set_locked_flag(std::uint64_t address, std::uint64_t size, bool on) EXCLUDES(lock_);

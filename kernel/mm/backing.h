@@ -45,9 +45,17 @@ class FileBacking : public RefCounted<FileBacking> {
   // --- Coherence of read(2), write(2), ftruncate(2) with shared mappings. A shared mapping has pages of its own (no page has two
   // addresses); while a file has one, the file system calls the functions of mm/shared.h. One load when it has none. ---
   bool has_shared_window() const { return window_.load(std::memory_order_acquire) != nullptr; }
+  // The file may have private mappings: then truncate_private() is called when it has become shorter.
+  bool was_mapped_private() const { return was_mapped_private_.load(std::memory_order_acquire); }
+  void note_private_mapping() { was_mapped_private_.store(true, std::memory_order_release); }
+  // Counts truncations: what was read before one is not put into a mapping after it.
+  std::uint32_t truncations() const { return truncations_.load(std::memory_order_acquire); }
+  void note_truncation() { truncations_.fetch_add(1, std::memory_order_acq_rel); }
 
  private:
   friend class WindowRegistry;
+  std::atomic<bool> was_mapped_private_{false};
+  std::atomic<std::uint32_t> truncations_{0};
   std::atomic<SharedWindow*> window_{nullptr};  // not counted; the window clears it when it dies (mm/shared.cc has the lock)
 };
 

@@ -1,4 +1,4 @@
-// AddressSpace: mprotect, madvise, mincore, mlock, msync.
+// AddressSpace: mprotect, madvise, ftruncate, mincore, mlock, msync.
 #include <algorithm>
 
 #include "abi/mm.h"
@@ -155,6 +155,30 @@ Result<> AddressSpace::advise(std::uint64_t address, std::uint64_t size, std::ui
   }
   TRY(fill(begin, end, false));
   return covered ? Result<>() : Result<>(Errno::nomem);
+}
+
+// --- ftruncate ---
+
+void AddressSpace::truncate_mappings(const FileBacking& file, std::uint64_t size) {
+  const LockGuard guard(lock_);
+  for (const Area* area = areas_.first(); area != nullptr; area = AreaTree::next(*area)) {
+    if (area->kind != AreaKind::file || area->file.get() != &file) continue;
+    const std::uint64_t kept = round_up(size, kPageSize);
+    const std::uint64_t begin = kept > area->offset ? area->begin + (kept - area->offset) : area->begin;
+    if (begin < area->end) (void)truncate_range_locked(begin, area->end);
+  }
+}
+
+// If the host does not take pages back they keep their bytes, but no fault leads there any more.
+Result<> AddressSpace::truncate_range_locked(std::uint64_t begin, std::uint64_t end) {
+  if (!may_contend_.load(std::memory_order_seq_cst)) return mm::page_map().release(begin, end);
+  const LockGuard guard(overlap_lock);
+  if (in_place.load(std::memory_order_relaxed)) {
+    TRY(forget_versions(begin, end));
+    return mm::page_map().release(begin, end);
+  }
+  versions_.erase(begin, end);
+  return {};
 }
 
 // --- mincore, mlock ---

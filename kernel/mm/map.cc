@@ -188,7 +188,10 @@ Result<std::uint64_t> AddressSpace::map_locked(const MapRequest& request, std::u
   area->window = window;
   area->label = request.label;
   area->was_writable = (request.prot & kProtWrite) != 0;
-  if (area->kind == AreaKind::file) area->mapping = next_mapping();
+  if (area->kind == AreaKind::file) {
+    area->mapping = next_mapping();
+    area->file->note_private_mapping();
+  }
   if (window) window->areas.fetch_add(1, std::memory_order_relaxed);
   if (request.image && area->kind == AreaKind::file && request.file->is_immutable() && !area->image && mm::page_map().has_edmm()) {
     // Without memory for it the image is not kept later; nothing else.

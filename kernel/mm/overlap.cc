@@ -68,6 +68,19 @@ void forget_space(AddressSpace& space) {
   --overlap().count;
 }
 
+namespace {
+// The first from `space` on that is not being destroyed (such a one has unmapped everything), with a reference to it.
+RefPtr<AddressSpace> first_alive(AddressSpace* space) REQUIRES(overlap_lock) {
+  while (space != nullptr && !space->try_ref()) space = overlap().spaces.next(*space);
+  return space == nullptr ? RefPtr<AddressSpace>() : RefPtr<AddressSpace>(Ref<AddressSpace>::adopt(*space));
+}
+}  // namespace
+
+RefPtr<AddressSpace> next_space(const RefPtr<AddressSpace>& after) {
+  const LockGuard guard(overlap_lock);
+  return first_alive(after ? overlap().spaces.next(*after) : overlap().spaces.front());
+}
+
 void join_group(OverlapGroup& group, AddressSpace& space, bool in_place) {
   KASSERT(space.group.load(std::memory_order_relaxed) == nullptr);
   group.ref();  // the space's

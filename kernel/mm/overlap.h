@@ -80,6 +80,8 @@ OverlapUsage overlap_usage();
 namespace mm {
 
 ContendedRanges& contended_ranges() REQUIRES(overlap_lock);
+// The first space, or the one behind `after`, in the order in which they were made; null = there is none.
+RefPtr<AddressSpace> next_space(const RefPtr<AddressSpace>& after) EXCLUDES(overlap_lock);
 // Makes a group of this space alone if it has none. ENOMEM.
 Result<> ensure_group(AddressSpace& space) REQUIRES(overlap_lock);
 void join_group(OverlapGroup& group, AddressSpace& space, bool in_place) REQUIRES(overlap_lock);

@@ -131,6 +131,7 @@ struct AddressSpace::FileRun {
   RefPtr<PatchSet> patches;
   std::uint64_t bias = 0;  // address of file offset 0
   std::uint64_t begin = 0, end = 0;
+  std::uint32_t truncations = 0;
 };
 
 Result<> AddressSpace::plan_file(std::uint64_t page, Access access, FileRun& run) {
@@ -138,6 +139,7 @@ Result<> AddressSpace::plan_file(std::uint64_t page, Access access, FileRun& run
   const Area* area = area_at(page);
   if (area == nullptr || area->kind != AreaKind::file || !mm::permits(area->prot, access)) return Errno::fault;
   run.file = area->file;
+  run.truncations = area->file->truncations();
   run.patches = area->patches;
   run.bias = area->begin - area->offset;
   const std::uint64_t around = round_down(page, kFilePages << kPageShift);
@@ -158,6 +160,7 @@ Result<bool> AddressSpace::commit_file(std::uint64_t page, Access access, const 
   const Area* area = area_at(page);
   if (area == nullptr || area->kind != AreaKind::file || !mm::permits(area->prot, access)) return Errno::fault;
   if (!(area->file == run.file) || !(area->patches == run.patches) || area->begin - area->offset != run.bias) return false;
+  if (area->file->truncations() != run.truncations) return false;
   const std::uint64_t from = std::max(run.begin, area->begin);
   const std::uint64_t to = std::min(run.end, area->end);
   const std::uint32_t permissions = mm::permissions_for(area->prot);

@@ -5,7 +5,9 @@
 #include "kernel/base/checked.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/pages.h"
+#include "kernel/mm/address_space.h"
 #include "kernel/mm/area.h"
+#include "kernel/mm/overlap.h"
 #include "kernel/mm/page_buffer.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/range_walk.h"
@@ -278,6 +280,11 @@ void write_through_window(FileBacking& file, std::uint64_t offset, std::span<con
     if ((before & frame::kPageWrite) == 0 && !mm::page_map().set_permissions(page, page + kPageSize, before).ok())
       mm::page_map().mark(page, mm::PageState::kDirty, true);
   });
+}
+
+void truncate_private(FileBacking& file, std::uint64_t size) {
+  file.note_truncation();
+  for (RefPtr<AddressSpace> space = mm::next_space(nullptr); space; space = mm::next_space(space)) space->truncate_mappings(file, size);
 }
 
 void truncate_window(FileBacking& file, std::uint64_t size) {

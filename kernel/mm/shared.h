@@ -86,6 +86,8 @@ void read_through_window(FileBacking& file, std::uint64_t offset, std::span<std:
 void write_through_window(FileBacking& file, std::uint64_t offset, std::span<const std::byte> from);
 // The file has just got this size: pages beyond go, the rest of the last page becomes zero.
 void truncate_window(FileBacking& file, std::uint64_t size);
+// The file has become shorter: private mappings lose their pages beyond, written ones too (as on Linux). No locks of mm/ held.
+void truncate_private(FileBacking& file, std::uint64_t size);
 
 }  // namespace kernel
 #endif  // KERNEL_MM_SHARED_H

@@ -1,6 +1,7 @@
 #include "kernel/net/stream_buffer.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernel/frame/bytes.h"
 #include "kernel/frame/heap.h"
@@ -49,10 +50,9 @@ bool StreamBuffer::is_writable() const {
   return size < kMaxSize || size - used() >= size / 4;
 }
 
-// Doubles the ring (or makes it). With neither lock held.
-Result<> StreamBuffer::grow() {
-  const std::uint32_t seen = size_.load(std::memory_order_acquire);
-  const std::uint32_t wanted = seen == 0 ? kFirstSize : seen * 2;
+// Makes the ring large enough for `needed` bytes, as far as it may be. With neither lock held.
+Result<> StreamBuffer::grow(std::uint64_t needed) {
+  const auto wanted = static_cast<std::uint32_t>(std::bit_ceil(std::clamp<std::uint64_t>(needed, kFirstSize, kMaxSize)));
   const std::span<std::byte> fresh = TRY(frame::allocate_pages(wanted / kPageSize));
   std::span<std::byte> old = fresh;
   {
@@ -101,9 +101,11 @@ Result<std::size_t> StreamBuffer::copy_in(IoSource& source) {
 Result<std::size_t> StreamBuffer::write(IoSource& source, Ancillary* ancillary) {
   RefPtr<StreamMark> mark;
   if (ancillary != nullptr && !ancillary->empty()) mark = TRY(make_ref<StreamMark>());
-  if (used() == size_.load(std::memory_order_acquire) && size_.load(std::memory_order_acquire) < kMaxSize) {
-    auto grown = grow();
-    if (!grown.ok() && size_.load(std::memory_order_acquire) == 0) return grown.error();
+  const std::uint32_t size = size_.load(std::memory_order_acquire);
+  if (size < kMaxSize && source.remaining() > size - used()) {
+    // Without memory for more what is there must do; to wait for a reader is right only when the ring is as large as it may be.
+    const auto grown = grow(used() + source.remaining());
+    if (!grown.ok() && used() >= size_.load(std::memory_order_acquire)) return grown.error();
   }
   const PositionGuard guard(write_lock_);
   if (used() == ring_.size()) return std::size_t{0};

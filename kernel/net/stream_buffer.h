@@ -23,7 +23,7 @@ struct StreamMark final : RefCounted<StreamMark>, ListNode<StreamMarkTag> {
 
 class StreamBuffer {
  public:
-  static constexpr std::uint32_t kFirstSize = 32 * 1024, kMaxSize = 256 * 1024;
+  static constexpr std::uint32_t kFirstSize = 4 * 1024, kMaxSize = 256 * 1024;
 
   StreamBuffer() = default;
   ~StreamBuffer();
@@ -44,7 +44,7 @@ class StreamBuffer {
   bool has_room() const { return used() < size_.load(std::memory_order_acquire) || size_.load(std::memory_order_acquire) < kMaxSize; }
 
  private:
-  Result<> grow();
+  Result<> grow(std::uint64_t needed);
   std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
   std::uint64_t until_mark(std::uint64_t head, std::uint64_t there, RefPtr<StreamMark>& mark) EXCLUDES(marks_lock_);
   Result<std::size_t> copy_in(IoSource& source);

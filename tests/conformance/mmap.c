@@ -219,6 +219,23 @@ static void shared_twice(void)
     close(ro);
 }
 
+// A file that becomes shorter takes its pages away from private mappings too, written ones included.
+static void private_truncated(void)
+{
+    const size_t k = 4096;
+    int fd = open("shorter", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)(4 * k)) == 0);
+    char *p = mmap(NULL, 4 * k, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0), *late = mmap(NULL, k, PROT_READ, MAP_PRIVATE, fd, (off_t)(3 * k));
+    CHECK(p != MAP_FAILED && late != MAP_FAILED && *late == 0);
+    memset(p, 'x', 4 * k);
+    RES(ftruncate(fd, (off_t)(k + 100)));
+    printf("kept: %c%c, written page: %s, unwritten page: %s\n", p[0], p[2 * k - 1], touch(p + 2 * k, 0), touch(late, 0));
+    RES(ftruncate(fd, (off_t)(4 * k)));
+    CHECK(p[2 * k] == 0 && p[4 * k - 1] == 0 && *late == 0);
+    munmap(p, 4 * k), munmap(late, k);
+    close(fd);
+}
+
 // What was stored reaches the file although nobody may read the mapping any more.
 static void shared_unreadable(void)
 {
@@ -283,6 +300,7 @@ int main(int argc, char **argv)
     remap();
     files();
     shared_twice();
+    private_truncated();
     shared_unreadable();
     executable();
 #ifdef __GLIBC__ // musl refuses sbrk

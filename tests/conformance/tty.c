@@ -648,6 +648,27 @@ static void windows(void)
     close_pair();
 }
 
+// TIOCSLCKTRMIOS(2const): settings that stay as they are.
+static void locked_settings(void)
+{
+    struct termios t = {0}, locks = {.c_lflag = ECHO}, seen;
+    open_pair();
+    OK(ioctl(s, TIOCGLCKTRMIOS, &seen));
+    CHECK(seen.c_iflag == 0 && seen.c_oflag == 0 && seen.c_cflag == 0 && seen.c_lflag == 0 && seen.c_cc[VINTR] == 0);
+    OK(ioctl(s, TIOCGLCKTRMIOS, NULL));
+    locks.c_cc[VINTR] = 1;
+    if (ioctl(m, TIOCSLCKTRMIOS, &locks) == 0) {
+        CHECK(ioctl(s, TIOCGLCKTRMIOS, &seen) == 0 && seen.c_lflag == ECHO && seen.c_cc[VINTR] == 1);
+        CHECK(ioctl(s, TCGETS, &t) == 0 && (t.c_lflag & ECHO) && t.c_cc[VINTR] == 3);
+        t.c_lflag &= (tcflag_t) ~(ECHO | ICANON);
+        t.c_cc[VINTR] = 7, t.c_cc[VQUIT] = 8;
+        CHECK(ioctl(s, TCSETS, &t) == 0 && ioctl(s, TCGETS, &t) == 0);
+        CHECK((t.c_lflag & ECHO) && !(t.c_lflag & ICANON) && t.c_cc[VINTR] == 3 && t.c_cc[VQUIT] == 8);
+    } else
+        CHECK(errno == EPERM);
+    close_pair();
+}
+
 static void hangup(void)
 {
     char b[10];
@@ -779,7 +800,7 @@ int main(void)
         const char *name;
         void (*run)(void);
     } parts[] = {{"defaults", defaults}, {"locked", locked}, {"editing", editing}, {"long lines", long_lines}, {"input flags", input_flags},
-                 {"output flags", output_flags}, {"raw modes", raw_modes}, {"flow", flow}, {"packets", packets}, {"windows", windows},
+                 {"output flags", output_flags}, {"raw modes", raw_modes}, {"flow", flow}, {"packets", packets}, {"windows", windows}, {"locked settings", locked_settings},
                  {"hangup", hangup}, {"blocked", blocked}, {"readiness", readiness}, {"many", many}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         printf("--- %s\n", parts[i].name);

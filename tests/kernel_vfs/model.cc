@@ -111,6 +111,7 @@ FileBacking::~FileBacking() = default;
 void read_through_window(FileBacking&, std::uint64_t, std::span<std::byte>) {}
 void write_through_window(FileBacking&, std::uint64_t, std::span<const std::byte>) {}
 void truncate_window(FileBacking&, std::uint64_t) {}
+void truncate_private(FileBacking&, std::uint64_t) {}
 
 namespace host {
 std::uint64_t image_size() { return the_image.size(); }

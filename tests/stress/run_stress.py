@@ -113,8 +113,12 @@ class Instance:
         return Ending(*ending, time.monotonic() - began)
 
 
+# Files that take more than the memory file systems of the instance have.
+SMALLER = {"iomix": ["--iomix-bytes", "64M"]}
+
+
 def arguments(name, seconds):
-    return ["--" + name, "1", "--timeout", "%ds" % seconds, "--verify", "--oomable"]
+    return ["--" + name, "1", "--timeout", "%ds" % seconds, "--verify", "--oomable"] + SMALLER.get(name, [])
 
 
 def last_line(out):

@@ -155,16 +155,20 @@ Result<> RamFile::zero_range(std::uint64_t begin, std::uint64_t end) {
 
 Result<> RamFile::truncate(std::uint64_t size) {
   if (size > kMostBytes) return Errno::fbig;
-  const SizeGuard guard(size_lock_);
-  if (sealed(size < this->size() ? abi::kSealShrink : abi::kSealGrow) && size != this->size()) return Errno::perm;
-  const std::uint64_t before = size_.exchange(size, std::memory_order_acq_rel);
-  if (size < before) {
-    drop_pages(pages_for(size), ~std::uint64_t{0});
-    if (size % kPageSize != 0)
-      if (const RefPtr<CachedPage> page = pages_.find(size / kPageSize))
-        zero_bytes(page->bytes().subspan(static_cast<std::size_t>(size % kPageSize)));
+  bool is_shorter = false;
+  {
+    const SizeGuard guard(size_lock_);
+    if (sealed(size < this->size() ? abi::kSealShrink : abi::kSealGrow) && size != this->size()) return Errno::perm;
+    is_shorter = size < size_.exchange(size, std::memory_order_acq_rel);
+    if (is_shorter) {
+      drop_pages(pages_for(size), ~std::uint64_t{0});
+      if (size % kPageSize != 0)
+        if (const RefPtr<CachedPage> page = pages_.find(size / kPageSize))
+          zero_bytes(page->bytes().subspan(static_cast<std::size_t>(size % kPageSize)));
+    }
+    if (has_shared_window()) truncate_window(*this, size);
   }
-  if (has_shared_window()) truncate_window(*this, size);
+  if (is_shorter && was_mapped_private()) truncate_private(*this, size);
   note_write();
   return {};
 }

@@ -98,6 +98,7 @@ class Pty final : public Terminal {
   Result<std::optional<std::uint64_t>> line_ioctl(Task& task, bool master, std::uint32_t request, std::uint64_t argument);
   Result<std::optional<std::uint64_t>> common_ioctl(Task& task, bool master, std::uint32_t request, std::uint64_t argument);
   Result<std::optional<std::uint64_t>> master_ioctl(Task& task, std::uint32_t request, std::uint64_t argument);
+  Result<std::optional<std::uint64_t>> lock_settings_ioctl(Task& task, std::uint32_t request, std::uint64_t argument);
   Result<> change_settings(Task& task, const abi::Termios2& fresh, bool flush);
   abi::Termios2 settings();
   Result<> flow(Task& task, bool master, std::uint64_t action);
@@ -113,6 +114,7 @@ class Pty final : public Terminal {
   ByteRing output_ GUARDED_BY(lock_);   // to the master
   ByteRing arriving_ GUARDED_BY(lock_);  // from the master, before the line discipline has room
   LineDiscipline line_ GUARDED_BY(lock_);
+  abi::Termios locked_settings_ GUARDED_BY(lock_){};  // TIOCSLCKTRMIOS: what is not 0 there does not change
   abi::WindowSize window_ GUARDED_BY(lock_){};
   std::uint32_t slave_files_ GUARDED_BY(lock_) = 0;
   bool locked_ GUARDED_BY(lock_) = true;          // TIOCSPTLCK: the slave cannot be opened

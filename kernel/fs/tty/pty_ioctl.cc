@@ -55,11 +55,26 @@ abi::Termio to_termio(const abi::Termios& from) {
   return result;
 }
 
+// TIOCGLCKTRMIOS(2const): bits and characters that are not 0 in `locked` stay as they are.
+abi::Termios2 keep_locked(const abi::Termios2& wanted, const abi::Termios2& old, const abi::Termios& locked) {
+  const auto keep = [](std::uint32_t& value, std::uint32_t before, std::uint32_t mask) { value = (value & ~mask) | (before & mask); };
+  abi::Termios2 result = wanted;
+  keep(result.base.iflag, old.base.iflag, locked.iflag);
+  keep(result.base.oflag, old.base.oflag, locked.oflag);
+  keep(result.base.cflag, old.base.cflag, locked.cflag);
+  keep(result.base.lflag, old.base.lflag, locked.lflag);
+  if (locked.line != 0) result.base.line = old.base.line;
+  for (std::size_t i = 0; i < result.base.cc.size(); ++i)
+    if (locked.cc[i] != 0) result.base.cc[i] = old.base.cc[i];
+  return result;
+}
+
 }  // namespace
 
 Result<std::uint64_t> Pty::ioctl(Task& task, bool master, bool readable, std::uint32_t request, std::uint64_t argument) {
   if (auto answer = TRY(session_ioctl(task, *this, master, readable, request, argument))) return *answer;
   if (auto answer = TRY(settings_ioctl(task, request, argument))) return *answer;
+  if (auto answer = TRY(lock_settings_ioctl(task, request, argument))) return *answer;
   if (auto answer = TRY(line_ioctl(task, master, request, argument))) return *answer;
   if (auto answer = TRY(common_ioctl(task, master, request, argument))) return *answer;
   if (!master) return Errno::notty;
@@ -78,7 +93,7 @@ Result<> Pty::change_settings(Task& task, const abi::Termios2& fresh, bool flush
   TRY(check_background(task, *this, abi::kSigTtou));
   Work work(*this);
   if (flush) line_.flush_input();
-  line_.set_termios(fresh);
+  line_.set_termios(keep_locked(fresh, line_.termios(), locked_settings_));
   feed_locked(work.after);
   // Whatever waits looks again: what it waits for may mean something else now.
   work.after.slave_in = work.after.slave_out = true;
@@ -121,6 +136,24 @@ Answer Pty::settings_ioctl(Task& task, std::uint32_t request, std::uint64_t argu
   }
   fill_speeds(now);
   TRY(change_settings(task, now, request == abi::kTcSetsF || request == abi::kTcSetsF2 || request == abi::kTcSetAF));
+  return kDone;
+}
+
+Answer Pty::lock_settings_ioctl(Task& task, std::uint32_t request, std::uint64_t argument) {
+  if (request != abi::kTiocGLckTrmios && request != abi::kTiocSLckTrmios) return std::optional<std::uint64_t>();
+  if (request == abi::kTiocSLckTrmios) {
+    if (!task.credentials().has(Capability::sys_admin)) return Errno::perm;
+    const auto fresh = TRY(UserPtr<const abi::Termios>(argument).load());
+    const LockGuard guard(lock_);
+    locked_settings_ = fresh;
+    return kDone;
+  }
+  abi::Termios now{};
+  {
+    const LockGuard guard(lock_);
+    now = locked_settings_;
+  }
+  TRY(UserPtr<abi::Termios>(argument).store(now));
   return kDone;
 }
 
