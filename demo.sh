@@ -38,5 +38,7 @@ threads = [threading.Thread(target=seen.append, args=(i,)) for i in range(8)]
 for t in threads: t.start()
 for t in threads: t.join()
 print(json.dumps({"python": platform.python_version(), "threads": sorted(seen), "sha256": hashlib.sha256(b"enclave").hexdigest()[:16]}))'
+run /bin/bash -c 'seq 1 1000 | grep 7 | wc -l
+for i in 1 2 3; do (echo "process $i has read $(cat /data/note.txt | wc -c) bytes") & done; wait'
 printf '\nThe enclave that ran these: '
 occlum print mrenclave
