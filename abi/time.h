@@ -2,7 +2,9 @@
 #ifndef ABI_TIME_H
 #define ABI_TIME_H
 
+#include <array>
 #include <cstdint>
+#include <type_traits>
 
 namespace abi {
 
@@ -43,6 +45,23 @@ inline constexpr std::int32_t kTfdNonblock = 0x800, kTfdCloexec = 0x80000, kTfdT
 inline constexpr std::int32_t kItimerReal = 0, kItimerVirtual = 1, kItimerProf = 2;
 
 inline constexpr std::int64_t kNsPerSec = 1'000'000'000;
+
+// struct timex of adjtimex(2).
+struct Timex {
+  std::uint32_t modes, reserved0;
+  std::int64_t offset, frequency, max_error, estimated_error;
+  std::int32_t status, reserved1;
+  std::int64_t constant, precision, tolerance;
+  Timeval time;
+  std::int64_t tick, pps_frequency, jitter;
+  std::int32_t shift, reserved2;
+  std::int64_t stability, jitter_count, calibration_count, error_count, stability_count;
+  std::int32_t tai;
+  std::array<std::int32_t, 11> reserved3;
+};
+static_assert(sizeof(Timex) == 208 && std::has_unique_object_representations_v<Timex>);
+inline constexpr std::uint32_t kAdjOffset = 1, kAdjReadOnly = 0x2000, kAdjTick = 0x4000, kAdjOld = 0x8000;
+inline constexpr std::int32_t kStaUnsync = 0x40, kTimeError = 5;
 
 }  // namespace abi
 #endif  // ABI_TIME_H

@@ -38,6 +38,8 @@ PROGRAMS = {
     "jobs": ("jobs.c", "gcc", []),
     "inotify": ("inotify.c", "gcc", []),
     "dnotify": ("dnotify.c", "gcc", []),
+    "limits": ("limits.c", "gcc", []),
+    "remote": ("remote.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
     "calls": ("calls.c", "gcc", []),
@@ -62,7 +64,7 @@ PROGRAMS = {
 }
 TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", [])}  # built like these, run by cases of their own
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
-NEEDS_ROOT = {"attrs", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
+NEEDS_ROOT = {"attrs", "limits", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
 
 
 def conformance():

@@ -71,6 +71,32 @@ echo changed > f3; git diff --stat; git commit -qam 'In the clone'; git push -q 
 git -C ../repo archive HEAD | tar -t | wc -l
 """
 
+PROCPS = r"""
+cd "$1"; sleep 100 & s=$!
+state() { ps -o stat= -p $1 | tr -d ' '; }
+until_state() { for i in $(seq 100); do [ "$(state $1)" = "$2" ] && break; sleep 0.05; done; state $1; }
+until_state $s S; ps -o comm=,nlwp=,ni=,cls=,rtprio= -p $s; [ $(ps -o ppid= -p $s) = $$ ] && echo parent
+ps aux | awk -v s=$s 'NR == 1 { print } $2 == s { print $8, $11, $12 }'; ps -ef | awk -v s=$s '$2 == s { print $8, $9 }'
+ps -o pid,ppid,pgid,sid,tty,stat,etime,time,rss,vsz,psr,args | head -1
+[ "$(pgrep -P $$ sleep)" = $s ] && echo found; pgrep -l -P $$ sleep | cut -d' ' -f2
+kill -STOP $s; until_state $s T; kill -CONT $s; until_state $s S
+pmap $s | awk '/r-x.*libc.so.6/ { print "libc" } /stack/ { print "stack" } END { print $1, ($2 + 0 > 0) }'
+pmap -x $s | awk 'NR == 2 { print } END { print $1, ($3 > 0), ($4 > 0), ($4 <= $3) }'
+top -b -n1 -p $s | awk -v s=$s 'NR == 7 { print } $1 == s { print $2, $3, $4, $8, $12 } NR <= 4 { print NF > 8 }'
+free | awk 'NR == 1 { print } /^Mem/ { print ($2 > 0), ($3 > 0), ($2 >= $3 + 0) }'; uptime | grep -c 'load average:'
+vmstat | awk 'NR == 2 { print } NR == 3 { print NF }'; pwdx $s | cut -d' ' -f2
+nice -n 5 sleep 100 & n=$!; until_state $n SN; ps -o ni= -p $n
+sh -c 'sleep 0 & exec sleep 100' & z=$!
+for i in $(seq 100); do ps -o stat=,comm= --ppid $z | grep -q Z && break; sleep 0.05; done; ps -o stat=,args= --ppid $z
+awk '{ print NF }' /proc/$s/stat /proc/$s/task/$s/stat; awk '{ print NF, ($1 >= $2), ($2 > 0) }' /proc/$s/statm
+awk -F: '{ print $1 }' /proc/$s/status | grep -E '^(Name|Umask|State|Tgid|Pid|PPid|Uid|Gid|FDSize|Groups|Vm(Peak|Size|Lck|HWM|RSS|Data|Stk|Exe|Lib)|Threads|Sig|Shd|Cap|NoNew|Cpus|.*ctxt)'
+head -4 /proc/$s/limits | cut -c1-25; tr '\0' ' ' < /proc/$s/cmdline; echo; cat /proc/$s/comm; cut -d: -f1 /proc/$s/io
+awk '/^Size/ { s += $2 } /^Rss/ { r += $2 } END { print (s > 0), (r > 0), (r <= s) }' /proc/$s/smaps
+awk '$5 == "/" { print "root mounted" }' /proc/$s/mountinfo | head -1; wc -c < /proc/$s/auxv | awk '{ print ($1 % 16) }'
+awk '/^(cpu|intr|ctxt|btime|processes|procs_running|procs_blocked|softirq) / { print $1 }' /proc/stat; awk '{ print NF }' /proc/loadavg /proc/uptime
+pkill -P $$ sleep; wait $s; echo $?; wait $n; echo $?
+"""
+
 PERL = r"""
 use strict; use warnings; $| = 1; my %sum;
 for my $n (1 .. 6) {
@@ -170,6 +196,7 @@ def cases(case, data, python):
     yield case("proc.make", "/bin/sh", "-c", MAKE, "make", "{tmp}", timeout=300)
     yield case("proc.xargs", "/bin/sh", "-c", XARGS, "xargs", data, "{tmp}", timeout=120)
     yield case("proc.git", "/bin/sh", "-c", GIT, "git", "{tmp}", timeout=120)
+    yield case("proc.procps", "/bin/sh", "-c", PROCPS, "procps", "{tmp}", timeout=120)
     yield case("proc.perl", "/usr/bin/perl", "-e", PERL, timeout=120)
     yield case("proc.prefork", python, "-c", PREFORK, "{tmp}", "2000" if LONG else "200", timeout=300)
     yield case("proc.redis", "/bin/sh", "-c", REDIS, "redis", "{tmp}", "100000" if LONG else "5000", timeout=600)
@@ -180,7 +207,7 @@ def cases(case, data, python):
 
 SHELL = """bash sh seq grep sort head tr diff tee wc tail sleep cat true false echo timeout chmod mkfifo stat touch rm mkdir printf ls find xargs md5sum make gcc-12
     gcc as ld ar git tar perl id env kill setpriv chown redis-server redis-cli redis-benchmark redis-check-rdb sed cp mv ln cut uniq expr basename dirname
-    pwd date test cmp gzip mktemp""".split()
+    pwd date test cmp gzip mktemp awk nice ps top free uptime vmstat pgrep pkill pmap pwdx""".split()
 GCC_PARTS = ["cc1", "collect2", "lto-wrapper", "liblto_plugin.so", "crt1.o", "Scrt1.o", "crti.o", "crtn.o", "crtbegin.o", "crtbeginS.o", "crtend.o",
              "crtendS.o", "libgcc.a", "libgcc_s.so", "libc.so", "libc_nonshared.a", "libm.so"]
 POSTGRES_BIN = ["initdb", "postgres", "pg_ctl", "pgbench", "psql", "pg_controldata"]
@@ -209,7 +236,7 @@ def staged_files():
     yield from (postgres + "bin/" + name for name in POSTGRES_BIN)
     yield from (postgres + "lib/" + name for name in ("plpgsql.so", "dict_snowball.so"))
     yield from ("/usr/share/zoneinfo/" + z for z in ("UTC", "GMT", "Etc/UTC"))
-    yield from ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")
+    yield from ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/lib/terminfo/d/dumb")
 
 
 TREES = ["/usr/lib/git-core", "/usr/share/git-core", "/usr/share/postgresql/15"]

@@ -229,6 +229,8 @@ class AddressSpace final : public RefCounted<AddressSpace>,
   Result<std::uint64_t> map_again_locked(const MapRequest& request, std::uint64_t begin, std::uint64_t size, const Area& like) REQUIRES(lock_);
   Result<std::uint64_t> place_locked(const MapRequest& request, std::uint64_t size, DeadAreas& dead, bool& dirty) REQUIRES(lock_);
   Result<> claim_fixed_locked(std::uint64_t begin, std::uint64_t end, DeadAreas& dead) REQUIRES(lock_);
+  std::uint64_t locked_in_locked(std::uint64_t begin, std::uint64_t end) const REQUIRES(lock_);
+  Result<> may_lock() EXCLUDES(lock_);  // EPERM: RLIMIT_MEMLOCK is 0
   Result<> check_limits_locked(std::uint64_t size, std::uint32_t prot, bool is_private, bool locks) const REQUIRES(lock_);
   std::uint64_t data_size_locked() const REQUIRES(lock_);
   std::uint64_t locked_size_locked() const REQUIRES(lock_);

@@ -73,6 +73,11 @@ Result<> AddressSpace::protect(std::uint64_t address, std::uint64_t size, std::u
         break;
       }
       at = area->end;
+      const bool more_data = (prot & kProtWrite) != 0 && (area->prot & kProtWrite) == 0 && area->kind != AreaKind::shared && !area->grows_down;
+      if (more_data && area->size() > limits_.data - std::min(limits_.data, data_size_locked())) {
+        result = Errno::nomem;
+        break;
+      }
       result = protect_area_locked(*area, prot);
       area = AreaTree::next(*area);
     }
@@ -200,7 +205,8 @@ Result<> AddressSpace::set_locked_flag(std::uint64_t address, std::uint64_t size
   if (!range.ok() || size + (address - begin) < size) return Errno::inval;
   const std::uint64_t end = auto(range).release().end;
   const LockGuard guard(lock_);
-  if (on && limits_.locked != ~std::uint64_t{0} && locked_size_locked() + (end - begin) > limits_.locked) return Errno::nomem;
+  if (on && limits_.locked != ~std::uint64_t{0} && locked_size_locked() - locked_in_locked(begin, end) + (end - begin) > limits_.locked)
+    return Errno::nomem;
   if (!is_covered_locked(begin, end)) return Errno::nomem;
   TRY(split_at_edges_locked(begin, end));
   begin_change();
@@ -210,7 +216,21 @@ Result<> AddressSpace::set_locked_flag(std::uint64_t address, std::uint64_t size
   return {};
 }
 
+// How much of a range is locked already.
+std::uint64_t AddressSpace::locked_in_locked(std::uint64_t begin, std::uint64_t end) const {
+  std::uint64_t bytes = 0;
+  for (const Area* area = area_from(begin); area != nullptr && area->begin < end; area = AreaTree::next(*area))
+    if (area->locked) bytes += std::min(area->end, end) - std::max(area->begin, begin);
+  return bytes;
+}
+
+Result<> AddressSpace::may_lock() {
+  const LockGuard guard(lock_);
+  return limits_.locked != 0 ? Result<>() : Result<>(Errno::perm);
+}
+
 Result<> AddressSpace::lock_pages(std::uint64_t address, std::uint64_t size, bool on_fault) {
+  TRY(may_lock());
   TRY(set_locked_flag(address, size, true));
   if (on_fault) return {};
   const std::uint64_t begin = round_down(address, kPageSize);
@@ -221,6 +241,7 @@ Result<> AddressSpace::unlock_pages(std::uint64_t address, std::uint64_t size) {
 
 Result<> AddressSpace::lock_all(bool current, bool future, bool on_fault) {
   std::uint64_t end = 0;
+  TRY(may_lock());
   {
     const LockGuard guard(lock_);
     if (current && limits_.locked != ~std::uint64_t{0} && virtual_size_ > limits_.locked) return Errno::nomem;

@@ -11,6 +11,7 @@
 
 #include "abi/socket.h"
 #include "kernel/base/vec.h"
+#include "kernel/net/in_flight.h"
 #include "kernel/vfs/open_file.h"
 
 namespace kernel {
@@ -25,6 +26,7 @@ struct SocketAddress {
 // What travels beside data (SCM_RIGHTS, SCM_CREDENTIALS).
 struct Ancillary {
   Vec<FileHandle> files;
+  InFlight flight;  // counts the files
   std::optional<abi::Ucred> credential;
   bool empty() const { return files.empty() && !credential; }
 };

@@ -21,7 +21,10 @@ Result<> load_rights(Task& task, std::span<const std::byte> data, Ancillary& int
     const auto fd = load_bytes<std::int32_t>(data, i * sizeof(std::int32_t));
     TRY(into.files.try_push(TRY(files_of(task).get_handle(Fd{fd}))));
   }
-  return {};
+  const Ref<const Credentials> who = task.credentials_ref();
+  const Ref<const Process> process(task.process());
+  const bool unlimited = who->has(Capability::sys_resource) || who->has(Capability::sys_admin);
+  return into.flight.add(who->ruid, count, unlimited ? ~std::uint64_t{0} : process->rlimit_current(abi::Rlimit::nofile));
 }
 
 // unix(7), SCM_CREDENTIALS: others' ids only with the capability to have them.

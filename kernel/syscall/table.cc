@@ -236,6 +236,8 @@ consteval Table make_table() {
   entry(224, "timer_gettime", sys_timer_gettime);
   entry(225, "timer_getoverrun", sys_timer_getoverrun);
   entry(226, "timer_delete", sys_timer_delete);
+  entry(159, "adjtimex", sys_adjtimex);  // read only
+  entry(305, "clock_adjtime", sys_clock_adjtime);  // read only
   entry(227, "clock_settime", sys_clock_settime);
   entry(228, "clock_gettime", sys_clock_gettime);
   entry(229, "clock_getres", sys_clock_getres);
@@ -250,6 +252,8 @@ consteval Table make_table() {
   entry(272, "unshare", sys_unshare);  // namespaces
   entry(308, "setns", sys_setns);  // namespaces: EINVAL
   entry(309, "getcpu", sys_getcpu);
+  entry(251, "ioprio_set", sys_ioprio_set);  // kept, orders nothing
+  entry(252, "ioprio_get", sys_ioprio_get);
   entry(314, "sched_setattr", sys_sched_setattr);
   entry(315, "sched_getattr", sys_sched_getattr);
   entry(318, "getrandom", sys_getrandom);
@@ -315,7 +319,7 @@ consteval Table make_table() {
   entry(43, "accept", sys_accept);
   entry(44, "sendto", sys_sendto);
   entry(45, "recvfrom", sys_recvfrom);
-  entry(46, "sendmsg", sys_sendmsg);
+  entry(46, "sendmsg", sys_sendmsg);  // circles of sockets that carry each other are not collected, only limited (ETOOMANYREFS)
   entry(47, "recvmsg", sys_recvmsg);
   entry(48, "shutdown", sys_shutdown);
   entry(49, "bind", sys_bind);

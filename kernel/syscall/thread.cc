@@ -53,14 +53,26 @@ struct Schedule {
   bool reset_on_fork = false;
 };
 
+// What one may do to one's own tasks without CAP_SYS_NICE (sched(7)).
+Result<> may_rise(const Task& target, const Schedule& wanted) {
+  const Ref<const Process> process(target.process());
+  if (is_realtime(wanted.policy)) {
+    const std::uint64_t limit = process->rlimit_current(abi::Rlimit::rtprio);
+    if (limit == 0 && wanted.policy != target.policy) return Errno::perm;
+    if (wanted.priority > target.rt_priority && static_cast<std::uint64_t>(wanted.priority) > limit) return Errno::perm;
+  }
+  const std::uint64_t nice_limit = process->rlimit_current(abi::Rlimit::nice);
+  const auto may_be_nice = [nice_limit](int nice) { return static_cast<std::uint64_t>(20 - nice) <= nice_limit; };
+  if (is_fair(wanted.policy) && wanted.nice < target.nice && !may_be_nice(wanted.nice)) return Errno::perm;
+  if (target.policy == abi::kSchedIdle && wanted.policy != abi::kSchedIdle && !may_be_nice(target.nice)) return Errno::perm;
+  return target.sched_reset_on_fork && !wanted.reset_on_fork ? Result<>(Errno::perm) : Result<>();
+}
+
 Result<> apply(Task& task, Task& target, const Schedule& wanted) {
   if (!is_realtime(wanted.policy) && !is_fair(wanted.policy)) return Errno::inval;
   if (is_realtime(wanted.policy) ? (wanted.priority < 1 || wanted.priority > 99) : wanted.priority != 0) return Errno::inval;
   TRY(may_schedule(task, target));
-  if (is_realtime(wanted.policy) && !task.credentials().has(Capability::sys_nice)) {
-    const std::uint64_t limit = target.process().rlimit_current(abi::Rlimit::rtprio);
-    if (static_cast<std::uint64_t>(wanted.priority) > limit) return Errno::perm;
-  }
+  if (!task.credentials().has(Capability::sys_nice)) TRY(may_rise(target, wanted));
   target.policy = wanted.policy;
   target.rt_priority = wanted.priority;
   target.nice = wanted.nice;
@@ -135,7 +147,6 @@ Result<> sys_sched_setattr(Task& task, Pid pid, UserPtr<const abi::SchedAttr> at
   }
   if (is_fair(schedule.policy)) {
     schedule.nice = std::clamp(schedule.nice, -20, 19);
-    if (schedule.nice < target->nice && !task.credentials().has(Capability::sys_nice)) return Errno::perm;
   } else {
     schedule.nice = target->nice;
   }
@@ -234,6 +245,40 @@ Result<> sys_setpriority(Task& task, std::int32_t which, std::int32_t who, std::
     each->set_schedule(class_of(each->policy), each->rt_priority, wanted);
   }
   return result;
+}
+
+// --- priorities of input and output ---
+
+Result<> sys_ioprio_set(Task& task, std::int32_t which, std::int32_t who, std::int32_t priority) {
+  constexpr std::int32_t kRealtime = 1, kBestEffort = 2, kIdle = 3, kLevels = 7, kClassShift = 13;
+  const Ref<const Credentials> own = task.credentials_ref();
+  const std::int32_t io_class = priority >> kClassShift & 7;
+  if (io_class > kIdle || (io_class == 0 && (priority & kLevels) != 0)) return Errno::inval;
+  static_assert(kRealtime < kBestEffort);
+  if (io_class == kRealtime && !own->has(Capability::sys_admin) && !own->has(Capability::sys_nice)) return Errno::perm;
+  if (which < 1 || which > 3) return Errno::inval;
+  if (which == 1 && who < 0) return Errno::srch;
+  const Vec<Ref<Task>> tasks = TRY(named_tasks(task, which - 1, who));
+  for (const Ref<Task>& each : tasks) {
+    const Ref<const Credentials> theirs = each->credentials_ref();
+    if (theirs->ruid != own->euid && theirs->ruid != own->ruid && !own->has(Capability::sys_nice)) return Errno::perm;
+    each->io_priority = static_cast<std::uint16_t>(priority);
+  }
+  return {};
+}
+
+// Of several the best; a class of its own is better than none.
+Result<std::int32_t> sys_ioprio_get(Task& task, std::int32_t which, std::int32_t who) {
+  if (which < 1 || which > 3) return Errno::inval;
+  if (which == 1 && who < 0) return Errno::srch;
+  const Vec<Ref<Task>> tasks = TRY(named_tasks(task, which - 1, who));
+  constexpr std::int32_t kNormal = 2 << 13 | 4;
+  std::int32_t best = tasks[0]->io_priority;
+  for (const Ref<Task>& each : tasks) {
+    const std::int32_t other = each->io_priority;
+    if ((other != 0 ? other : kNormal) < (best != 0 ? best : kNormal)) best = other;
+  }
+  return best;
 }
 
 Result<> sys_getcpu(Task&, UserPtr<std::uint32_t> cpu, UserPtr<std::uint32_t> node, std::uint64_t) {

@@ -28,7 +28,8 @@ Result<std::uint32_t> sys_sched_getaffinity(Task& task, Pid pid, std::uint32_t s
 Result<std::int32_t> sys_getpriority(Task& task, std::int32_t which, std::int32_t who);
 Result<> sys_setpriority(Task& task, std::int32_t which, std::int32_t who, std::int32_t nice);
 Result<> sys_getcpu(Task& task, UserPtr<std::uint32_t> cpu, UserPtr<std::uint32_t> node, std::uint64_t unused);
-// No command is offered: MEMBARRIER_CMD_QUERY says so with 0, the others are EINVAL.
+Result<> sys_ioprio_set(Task& task, std::int32_t which, std::int32_t who, std::int32_t priority);
+Result<std::int32_t> sys_ioprio_get(Task& task, std::int32_t which, std::int32_t who);
 Result<> sys_unshare(Task& task, std::uint64_t flags);
 Result<> sys_setns(Task& task, Fd fd, std::int32_t type);
 Result<std::uint32_t> sys_membarrier(Task& task, std::int32_t command, std::uint32_t flags, std::int32_t cpu);

@@ -73,6 +73,37 @@ Result<> sys_clock_settime(Task& task, std::int32_t clock, UserPtr<const abi::Ti
   return set_realtime(task, TRY(load_duration(time)));
 }
 
+// Nobody disciplines the clock here: the host's time goes on as it is, and what is told is what Linux tells before an NTP daemon has
+// spoken.
+Result<std::int32_t> sys_adjtimex(Task&, UserPtr<abi::Timex> user) {
+  abi::Timex state = TRY(user.load());
+  if ((state.modes & abi::kAdjOld) != 0 && (state.modes & abi::kAdjOffset) == 0) return Errno::inval;
+  const bool reads = (state.modes & abi::kAdjOld) != 0 ? (state.modes & abi::kAdjReadOnly) != 0 : state.modes == 0;
+  if (!reads) return Errno::perm;
+  constexpr std::int64_t kWorstError = 16'000'000, kTolerance = 500 << 16, kTick = 10'000;
+  state.offset = state.frequency = 0;
+  state.max_error = state.estimated_error = kWorstError;
+  state.status = abi::kStaUnsync;
+  state.constant = 2;
+  state.precision = 1;
+  state.tolerance = kTolerance;
+  state.time = to_timeval(realtime_now());
+  state.tick = kTick;
+  state.pps_frequency = state.jitter = state.stability = 0;
+  state.shift = state.tai = 0;
+  state.jitter_count = state.calibration_count = state.error_count = state.stability_count = 0;
+  TRY(user.store(state));
+  return abi::kTimeError;
+}
+
+Result<std::int32_t> sys_clock_adjtime(Task& task, std::int32_t clock, UserPtr<abi::Timex> user) {
+  if (clock == abi::kClockRealtime) return sys_adjtimex(task, user);
+  const abi::Timex state = TRY(user.load());
+  static_cast<void>(state);
+  TRY(clock_now(clock));  // does it exist?
+  return Errno::opnotsupp;
+}
+
 Result<> sys_clock_getres(Task&, std::int32_t clock, UserPtr<abi::Timespec> into) {
   TRY(clock_now(clock));  // does it exist?
   constexpr std::int64_t kCoarse = 4'000'000;

@@ -25,6 +25,8 @@ Instant realtime_deadline(std::uint64_t when);
 
 Result<> sys_clock_gettime(Task& task, std::int32_t clock, UserPtr<abi::Timespec> into);
 Result<> sys_clock_settime(Task& task, std::int32_t clock, UserPtr<const abi::Timespec> time);
+Result<std::int32_t> sys_adjtimex(Task& task, UserPtr<abi::Timex> user);
+Result<std::int32_t> sys_clock_adjtime(Task& task, std::int32_t clock, UserPtr<abi::Timex> user);
 Result<> sys_clock_getres(Task& task, std::int32_t clock, UserPtr<abi::Timespec> into);
 Result<> sys_clock_nanosleep(Task& task, std::int32_t clock, std::int32_t flags, UserPtr<const abi::Timespec> request,
                              UserPtr<abi::Timespec> remaining);

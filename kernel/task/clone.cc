@@ -105,6 +105,7 @@ Result<> copy_state(Task& parent, Task& child, const frame::TrapFrame& frame, co
   if ((request.flags & abi::kCloneVm) == 0 || (request.flags & abi::kCloneVfork) != 0) child.altstack = parent.altstack;
   if ((request.flags & abi::kCloneChildClearTid) != 0) child.clear_child_tid = request.child_tid;
   child.timer_slack_ns = parent.timer_slack_ns;
+  child.io_priority = parent.io_priority;
   if (!parent.sched_reset_on_fork) {
     child.nice = parent.nice;
     child.policy = parent.policy;

@@ -165,6 +165,7 @@ bool leave_process(Task& task, Process& process, std::int32_t own_status, std::i
   bool last = false;
   bool all_stopped = false;
   int stop_signal = 0;
+  if (task.tid() == process.pid()) process.keep_leader_name(task.name());
   {
     const LockGuard guard(process.signal_lock());
     task.ListNode<TaskListTag>::unlink();

@@ -118,6 +118,16 @@ void Process::set_executable(RefPtr<ExecFile> file) {
   std::swap(executable_, file);
 }  // `file`, the old one, is dropped after the guard
 
+std::array<char, abi::kTaskCommLength> Process::leader_name() const {
+  const LockGuard guard(lock_);
+  return leader_name_;
+}
+
+void Process::keep_leader_name(const std::array<char, abi::kTaskCommLength>& name) {
+  const LockGuard guard(lock_);
+  leader_name_ = name;
+}
+
 Usage Process::usage() const {
   Usage usage;
   {

@@ -128,6 +128,10 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   RefPtr<ExecFile> executable() const EXCLUDES(lock_);  // null before the first execve
   void set_executable(RefPtr<ExecFile> file) EXCLUDES(lock_);
 
+  // The name of the leader that has ended, for those who look at the zombie.
+  std::array<char, abi::kTaskCommLength> leader_name() const EXCLUDES(lock_);
+  void keep_leader_name(const std::array<char, abi::kTaskCommLength>& name) EXCLUDES(lock_);
+
   // Times of the live threads and those that ended; of the children that were waited for.
   Usage usage() const EXCLUDES(signal_lock_);
   Usage children_usage() const EXCLUDES(tree_lock);
@@ -189,6 +193,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   WaitQueue ended_;
 
   mutable SpinLock<LockRank::process> lock_;
+  std::array<char, abi::kTaskCommLength> leader_name_ GUARDED_BY(lock_){};
   Ref<SignalHandlers> handlers_;
   RefPtr<AddressSpace> mm_;
   std::array<abi::RlimitPair, abi::kRlimitCount> rlimits_{};

@@ -67,6 +67,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   // True if a signal could be delivered now, the process is to stop, or the task must die.
   bool has_interrupt() override;
   void on_memory_lost() override;
+  void on_page_fault() override { process_->count_fault(false); }
   // It was killed, or its process ends: waits end at once and it never returns to user code.
   bool is_dying() const { return dying_.load(std::memory_order_acquire); }
 
@@ -110,6 +111,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   int nice = 0;
   std::int32_t policy = 0, rt_priority = 0;
   bool sched_reset_on_fork = false;
+  std::uint16_t io_priority = 0;  // of ioprio_set(2): kept, there is no queue of requests that it could order
 
   RefPtr<SemUndoList> sem_undo;  // adjustments of System V semaphores, made at first use
 

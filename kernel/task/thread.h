@@ -42,6 +42,8 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   void set_user_space(UserSpace* space);
   // Whether a deliverable signal (or death) should end an interruptible wait.
   virtual bool has_interrupt() = 0;
+  // A page fault of user code was resolved.
+  virtual void on_page_fault() {}
   // A part of its memory could not be kept: it must end. No spinlocks held.
   virtual void on_memory_lost() {}
   // An exception of user code (not a page fault that populate() resolved), already moved into the frame. Ends in a signal.
@@ -63,6 +65,7 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   std::uint64_t involuntary_switches() const { return involuntary_switches_.load(std::memory_order_relaxed); }
   void set_schedule(SchedClass sched_class, int priority, int nice);
   void set_affinity(std::uint64_t vcpu_mask) { affinity_.store(vcpu_mask, std::memory_order_relaxed); }
+  std::uint32_t last_vcpu() const { return context_.vcpu; }  // where it runs or ran; read racily
   std::uint64_t affinity() const { return affinity_.load(std::memory_order_relaxed); }
 
  protected:

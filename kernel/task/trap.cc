@@ -23,7 +23,9 @@ bool populate(Thread& thread, std::uint64_t address, std::uint64_t error) {
   Access access = Access::read;
   if ((error & sgx::kPfWrite) != 0) access = Access::write;
   if ((error & sgx::kPfFetch) != 0) access = Access::execute;
-  return space->populate(address, access).ok();
+  if (!space->populate(address, access).ok()) return false;
+  thread.on_page_fault();
+  return true;
 }
 
 // Instructions that are illegal in an enclave and that we play: `syscall`, `cpuid`, `rdtsc`, `rdtscp`. True if it was one of them.

@@ -167,7 +167,8 @@ Result<> show_status(const ProcSubject& subject, Text& out) {
     out << "Umask:\t";
     out.octal(mask, 4) << '\n';
   } else {
-    out << "Name:\tdefunct\n";
+    const auto name = subject.process->leader_name();
+    out << "Name:\t" << name_of(name) << '\n';
   }
   out << "State:\t" << state_name(state_letter(subject)) << '\n';
   show_ids(subject, who.get(), out);
@@ -194,7 +195,7 @@ Result<> show_stat(const ProcSubject& subject, Text& out) {
   const Times times = own_times(subject);
   const Usage usage = process.usage();
   const Usage children = process.children_usage();
-  const auto name = task ? task->name() : std::array<char, abi::kTaskCommLength>{"defunct"};
+  const auto name = task ? task->name() : process.leader_name();
   out << (subject.is_thread && task ? pid_number(task->tid()) : pid_number(process.pid())) << " (" << name_of(name) << ") " << state_letter(subject);
   out << ' ' << pid_number(process.parent_pid()) << ' ' << pid_number(process.group()) << ' ' << pid_number(process.session());
   const RefPtr<ControllingTerminal> terminal = terminal_of(process);
@@ -215,7 +216,8 @@ Result<> show_stat(const ProcSubject& subject, Text& out) {
   constexpr std::uint64_t kLow = 0x7fff'ffff;  // these old fields are signed 32-bit words
   out << ' ' << ((task ? task->pending_signals() : 0) & kLow) << ' ' << ((task ? task->signal_mask() : 0) & kLow) << ' '
       << (handlers->ignored() & kLow) << ' ' << (handlers->caught() & kLow);
-  out << " 0 0 0 " << abi::kSigChld << " 0 " << (task ? task->rt_priority : 0) << ' ' << (task ? task->policy : 0) << " 0 0 0";
+  out << " 0 0 0 " << (subject.is_thread ? std::int32_t{-1} : std::int32_t{abi::kSigChld}) << ' '
+      << (task ? std::min(task->last_vcpu(), vcpu_count() - 1) : 0) << ' ' << (task ? task->rt_priority : 0) << ' ' << (task ? task->policy : 0) << " 0 0 0";
   out << ' ' << layout.data_begin << ' ' << layout.data_end << ' ' << layout.data_end << ' ' << layout.arg_begin << ' ' << layout.arg_end
       << ' ' << layout.env_begin << ' ' << layout.env_end << " 0\n";
   return {};
