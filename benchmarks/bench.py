@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The benchmark kit natively and inside the enclave, side by side in one run, with the figures that are to be reached.
 
-  benchmarks/bench.py [--build build] [-n ROUNDS] [--mode fast|strict] [--json FILE] [--markdown] [NAME...]
+  benchmarks/bench.py [--build build] [-n ROUNDS] [--mode fast|strict] [--best] [--json FILE] [NAME...]
 
 Ratio = inside / native, for latencies (under 1 is faster) and throughputs (over 1 is faster) alike. Rows that switch between threads
 or processes run with both sides pinned to one core: a wake-up across cores costs about 30 us on a virtual machine, which would measure
-the machine. Rounds alternate; each figure is the median over the rounds of the median of the kit's batches. `boot` is the wall time of
+the machine. Rounds alternate; each figure is the median over the rounds of the median of the kit's batches. With --best it is the best
+of many batches of 2 ms over all rounds, for both sides alike: other work on the machine only ever makes a batch slower. `boot` is the wall time of
 `occlum run /bin/true` less that of /bin/true, in ms: the default Occlum.json, an image of 100 MB, warm, the median of 20.
 """
 import argparse
@@ -25,7 +26,7 @@ TOP = os.path.dirname(HERE)
 
 # name -> (relation, ratio to reach). design: docs/performance.md says where each comes from.
 TARGETS = {
-    "getpid": ("<=", 0.2), "getppid": ("<=", 0.24), "gettid": ("<=", 0.24), "umask": ("<=", 0.24),
+    "getpid": ("<=", 0.2), "getppid": ("<=", 0.2), "gettid": ("<=", 0.2), "umask": ("<=", 0.2),
     "read_zero": ("<=", 0.5), "stat": ("<=", 0.5), "open_close": ("<=", 0.5), "epoll_ready": ("<=", 0.5),
     "clock_gettime": ("<=", 1.2), "signal_self": ("<=", 0.5),
     "futex_pingpong": ("<=", 0.2), "pipe_pingpong": ("<=", 0.2), "unix_pingpong": ("<=", 0.2), "tcp_pingpong": ("<=", 0.2),
@@ -35,12 +36,15 @@ TARGETS = {
     "pread_rand_4k": ("<=", 0.5), "file_write_1m": (">=", 0.6), "file_wsync_1m": (">=", 0.7), "cpu_1m_steps": ("<=", 1.01),
     "boot": ("<= ms", 15.0),
 }
+# Rows that compare two figures of the inside: (one, other, what the one may be of the other).
+PAIRS = [("getppid", "getpid", 1.2), ("gettid", "getpid", 1.2), ("umask", "getpid", 1.2), ("spawn_pad14", "spawn", 1.2), ("spawn", "spawn_pad14", 1.2)]
 PINNED = {"futex_pingpong", "thread_create_join", "pipe_pingpong", "pipe_bw_64", "pipe_bw_4k", "pipe_bw_64k", "unix_pingpong", "unix_bw_64k",
           "tcp_pingpong", "tcp_bw_64k", "spawn", "spawn_pad14", "vfork_exec", "fork", "fork_2m", "signal_self"}
 
 
 class Bench:
-    def __init__(self, build, mode):
+    def __init__(self, build, mode, best=False):
+        self.best = best
         self.occlum = os.path.join(os.path.abspath(build), "cli", "occlum")
         self.work = os.path.join(os.path.abspath(build), "benchmarks")
         self.instance = os.path.join(self.work, "instance")
@@ -78,7 +82,7 @@ class Bench:
         if not names:
             return results
         with tempfile.TemporaryDirectory(dir=self.work) as files:
-            opt = argparse.Namespace(kit=self.micro, kit_args="", dirs={"native": files, "inside": "/tmp"}, dir="/tmp", timeout=timeout)
+            opt = argparse.Namespace(kit=self.micro, kit_args="-v -t 2 -b 25" if self.best else "", best=self.best, dirs={"native": files, "inside": "/tmp"}, dir="/tmp", timeout=timeout)
             prefixes = self.prefixes(pinned)
             labels = list(prefixes)
             for r in range(count):
@@ -106,16 +110,32 @@ class Bench:
         return {"native": native, "inside": inside}
 
 
-def median(values):
+def settle(values, best):
+    """One figure and its unit out of those of the rounds."""
     good = [v for v in values if not isinstance(v, str)]
     if not good:
         return None, (values or ["no result"])[0]
-    return statistics.median(v[0] for v in good), good[0][1]
+    unit = good[0][1]
+    pick = statistics.median if not best else min if unit == "ns" else max
+    return pick(v[0] for v in good), unit
 
 
-def row(name, native, inside, slack=1.0):
+def pair_rows(figures, slack=1.0, best=False):
+    """[(cells, met)] for PAIRS whose figures are there."""
+    rows = []
+    for one, other, most in PAIRS:
+        if one not in figures or other not in figures:
+            continue
+        (a, _), (b, _) = settle(figures[other][1], best), settle(figures[one][1], best)
+        value = None if not a or b is None else b / a
+        met = value is not None and value <= most * slack
+        rows.append((["%s / %s" % (one, other), "", "", "-" if value is None else "%.2f" % value, "<= %g" % most, "ok" if met else "missed"], met))
+    return rows
+
+
+def row(name, native, inside, slack=1.0, best=False):
     """(cells of the table, True if the target is met or there is none)"""
-    (a, unit), (b, other) = median(native), median(inside)
+    (a, unit), (b, other) = settle(native, best), settle(inside, best)
     relation, goal = TARGETS.get(name, (None, None))
     shown = [name, compare.show(a, unit) if a is not None else unit, compare.show(b, other) if b is not None else other]
     if relation == "<= ms":
@@ -156,10 +176,11 @@ def main():
     ap.add_argument("-n", "--rounds", type=int, default=3)
     ap.add_argument("--mode", choices=["fast", "strict"], default="fast")
     ap.add_argument("--timeout", type=float, default=120)
+    ap.add_argument("--best", action="store_true", help="for a machine that does other work too")
     ap.add_argument("--json", help="write every figure there")
     ap.add_argument("names", nargs="*")
     opt = ap.parse_args()
-    bench = Bench(opt.build, opt.mode)
+    bench = Bench(opt.build, opt.mode, opt.best)
     bench.prepare()
     names = opt.names
     if not names:
@@ -168,8 +189,9 @@ def main():
     if opt.json:
         with open(opt.json, "w") as f:
             json.dump({"mode": opt.mode, "figures": figures}, f, indent=1)
-    rows = [row(n, *figures[n]) for n in names if n in figures]
-    print("emulator %s, %d rounds, load average %.1f" % (opt.mode, opt.rounds, os.getloadavg()[0]))
+    rows = [row(n, *figures[n], best=opt.best) for n in names if n in figures] + pair_rows(figures, best=opt.best)
+    print("emulator %s, %d rounds, %s, load average %.1f" %
+          (opt.mode, opt.rounds, "best batches" if opt.best else "medians", os.getloadavg()[0]))
     print_table([r for r, _ in rows])
     missed = [r[0] for r, met in rows if not met]
     print("targets met: %d, missed: %d%s" % (sum(1 for r, met in rows if met and r[4]), len(missed), " (%s)" % ", ".join(missed) if missed else ""))

@@ -57,11 +57,19 @@ std::span<std::byte> area_at(std::byte* area) {
   return UNSAFE_BUFFERS(std::span(area, size_for(the_xfrm)));
 }
 
+// The components that an area's header lists. A plain load: load_bytes would go through a call.
+std::uint64_t listed_components(const std::byte* area) {
+  std::uint64_t components = 0;
+  // SAFETY: areas are longer than their header, which follows the legacy part.
+  UNSAFE_BUFFERS(__builtin_memcpy_inline(&components, area + kLegacySize, sizeof(components));)
+  return components;
+}
+
 // x87 counts as in use after Linux has loaded it for a signal frame, whatever is in it (the emulator's interrupts do that): says so in
 // the header if it is initial after all, or no later switch would be quick.
 void release_initial_x87(std::span<std::byte> area) {
   constexpr std::size_t kMxcsrWord = 3, kRegistersWord = 4;
-  const auto present = load_bytes<std::uint64_t>(area, kLegacySize);
+  const std::uint64_t present = listed_components(area.data());
   if ((present & sgx::kXfrmX87) == 0) return;
   const auto x87 = load_bytes<std::array<std::uint64_t, 20>>(area);
   if (x87[0] != kInitialFcw) return;  // and the status, the tags and the last instruction are 0
@@ -108,7 +116,7 @@ void save_user_state(ThreadContext& context) {
 void restore_user_state(ThreadContext& context) {
   if (context.xsave == nullptr) return;
   if (quick_components != 0) {
-    const auto saved = load_bytes<std::uint64_t>(area_at(context.xsave), kLegacySize);
+    const std::uint64_t saved = listed_components(context.xsave);
     const std::uint64_t in_use = components_in_use();
     if (only_quick(saved | in_use))
       vector_load_quick(context.xsave, saved, in_use);

@@ -2,9 +2,9 @@
 #include "kernel/mm/address_space.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernel/base/checked.h"
-#include "kernel/base/hash_map.h"
 #include "kernel/mm/image_cache.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/patch.h"
@@ -34,7 +34,12 @@ bool can_merge(const Area& low, const Area& high) {
 
 }  // namespace
 
-std::uint64_t FutexKey::hash() const { return hash_combine(owner, where); }
+// One multiplication: every futex call waits for this, and the buckets take the low bits.
+std::uint64_t FutexKey::hash() const {
+  std::uint64_t mixed = 0;
+  __builtin_mul_overflow(where ^ std::rotl(owner, 24), std::uint64_t{0x9e3779b97f4a7c15}, &mixed);
+  return mixed >> 32 ^ mixed >> 52;
+}
 
 FileBacking::~FileBacking() = default;
 
