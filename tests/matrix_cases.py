@@ -62,7 +62,7 @@ PROGRAMS = {
     "goroutines": ("goroutines.go", "go", []),
     "rust": ("hello.rs", "rustc", ["-O"]),
 }
-TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", [])}  # built like these, run by cases of their own
+TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", []), "chaos": ("chaos.c", "gcc", [])}  # built like these, run by cases of their own
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
 NEEDS_ROOT = {"attrs", "limits", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
 
@@ -248,6 +248,7 @@ def crowds():
     yield case("crowd.threads", "/test/bin/crowd", "threads", "10000", built=True, timeout=120)
     yield case("crowd.spawn", "/test/bin/crowd", "spawn", "1000", built=True, timeout=120)
     yield case("crowd.fork", "/test/bin/crowd", "fork", "1000", built=True, timeout=300)
+    yield case("crowd.chaos", "/test/bin/chaos", "60" if LONG else "15", built=True, timeout=300)
 
 
 def all_cases():

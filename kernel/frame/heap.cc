@@ -75,6 +75,7 @@ struct CentralClass {
   HeapLock lock;
   Slab* partial = nullptr;  // slabs with free objects
   std::uint32_t empty = 0;  // of them, those with nothing in use
+  std::uint64_t slabs = 0, total = 0, taken = 0;  // all slabs; objects in them, and those that are not in a slab's list
 };
 
 struct Magazine {
@@ -201,6 +202,7 @@ void take_objects(CentralClass& central, std::size_t size_class, Magazine& magaz
     FreeObject* object = slab->free;
     KASSERT(object->tag == tag_of(object));
     if (slab->free_count == slab->total) --central.empty;
+    ++central.taken;
     slab->free = object->next;
     if (--slab->free_count == 0) unlink_slab(central, slab);
     object->next = magazine.head;
@@ -225,6 +227,8 @@ bool refill(std::size_t size_class) {
   const HeapGuard guard(central.lock);
   link_slab(central, fresh);
   ++central.empty;
+  ++central.slabs;
+  central.total += fresh->total;
   take_objects(central, size_class, magazine);
   return true;
 }
@@ -243,11 +247,14 @@ void drain(std::size_t size_class, Magazine& magazine) {
       Slab* slab = slab_of(object, size_class);
       object->next = slab->free;
       slab->free = object;
+      --central.taken;
       if (slab->free_count++ == 0) link_slab(central, slab);
       if (slab->free_count != slab->total) continue;
       if (++central.empty <= 1) continue;
       unlink_slab(central, slab);
       --central.empty;
+      --central.slabs;
+      central.total -= slab->total;
       slab->next = unused;
       unused = slab;
     }
@@ -383,6 +390,29 @@ HeapUsage heap_usage() {
   const PageRuns& pages = heap().pages;
   const std::uint64_t committed = std::uint64_t{pages.committed_pages()} << kPageShift;
   return {.committed = committed, .used = committed - (std::uint64_t{pages.free_pages()} << kPageShift), .limit = pages.end() - pages.begin()};
+}
+
+std::array<HeapClassUsage, kHeapClasses> heap_classes() {
+  static_assert(kHeapClasses == kClasses + 1);
+  Heap& self = heap();
+  std::array<HeapClassUsage, kHeapClasses> result{};
+  std::uint64_t slab_pages_used = 0;
+  const auto cached = [&](std::size_t size_class) {
+    std::uint64_t count = 0;
+    for (VcpuCache& cache : self.caches)
+      count += std::atomic_ref(cache.magazines[size_class].count).load(std::memory_order_relaxed);
+    return count;
+  };
+  for (std::size_t at = 0; at < kClasses; ++at) {
+    CentralClass& central = self.classes[at];
+    const HeapGuard guard(central.lock);
+    const std::uint64_t pages = central.slabs * slab_pages(at);
+    slab_pages_used += pages;
+    result[at] = {.size = kClassSizes[at], .used = central.taken - std::min(central.taken, cached(at)), .total = central.total, .pages = pages};
+  }
+  const std::uint64_t others = heap_usage().used / kPageSize - slab_pages_used;
+  result[kPageClass] = {.size = kPageSize, .used = others - std::min(others, cached(kPageClass)), .total = others, .pages = others};
+  return result;
 }
 
 std::uint64_t heap_committed_end() { return heap().pages.committed_end(); }

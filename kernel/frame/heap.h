@@ -3,6 +3,7 @@
 #ifndef KERNEL_FRAME_HEAP_H
 #define KERNEL_FRAME_HEAP_H
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -30,6 +31,12 @@ struct HeapUsage {
   std::uint64_t committed, used, limit;  // bytes
 };
 HeapUsage heap_usage();
+// Memory in use by size: small objects, and what is taken in whole pages (size 4096). While others allocate the counts are about right.
+struct HeapClassUsage {
+  std::uint64_t size, used, total, pages;  // bytes of one; objects in use and in all slabs; pages that the slabs have
+};
+inline constexpr std::size_t kHeapClasses = 25;
+std::array<HeapClassUsage, kHeapClasses> heap_classes();
 
 }  // namespace kernel::frame
 #endif  // KERNEL_FRAME_HEAP_H

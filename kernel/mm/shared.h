@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernel/base/live_count.h"
 #include "kernel/base/ref.h"
 #include "kernel/base/result.h"
 #include "kernel/frame/user.h"
@@ -63,6 +64,7 @@ class SharedWindow final : public RefCounted<SharedWindow> {
   std::uint64_t resident() const;
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::window> live_;
   friend class WindowRegistry;
   friend void read_through_window(FileBacking&, std::uint64_t, std::span<std::byte>);
   friend void write_through_window(FileBacking&, std::uint64_t, std::span<const std::byte>);

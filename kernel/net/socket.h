@@ -10,6 +10,7 @@
 #include <span>
 
 #include "abi/socket.h"
+#include "kernel/base/live_count.h"
 #include "kernel/base/vec.h"
 #include "kernel/net/in_flight.h"
 #include "kernel/vfs/open_file.h"
@@ -90,6 +91,7 @@ class Socket : public OpenFile {
   bool passes_credentials() const { return pass_credentials_.load(std::memory_order_relaxed); }
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::socket> live_;
   static Instant deadline(const std::atomic<std::uint64_t>& timeout);
   struct PlainOption {
     std::int32_t name;

@@ -13,6 +13,7 @@
 
 #include "abi/process.h"
 #include "kernel/base/list.h"
+#include "kernel/base/live_count.h"
 #include "kernel/base/ref.h"
 #include "kernel/base/types.h"
 #include "kernel/base/vec.h"
@@ -153,6 +154,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   std::atomic<bool> has_execed{false};  // since fork: setpgid by the parent is refused then
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::process> live_;
   friend struct ProcessAccess;
 
   const Pid pid_;

@@ -11,6 +11,7 @@
 #include "abi/process.h"
 #include "abi/signal.h"
 #include "kernel/base/list.h"
+#include "kernel/base/live_count.h"
 #include "kernel/base/ref.h"
 #include "kernel/base/types.h"
 #include "kernel/task/credentials.h"
@@ -123,6 +124,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   std::uint64_t fault_vector = 0, fault_error = 0, fault_address = 0;
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::task> live_;
   friend class Process;
   friend struct TaskAccess;
 

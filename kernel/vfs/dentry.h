@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "kernel/base/list.h"
+#include "kernel/base/live_count.h"
 #include "kernel/base/ref.h"
 #include "kernel/sync/lock.h"
 #include "kernel/vfs/inode.h"
@@ -41,6 +42,7 @@ class Dentry final : public RefCounted<Dentry>, public ListNode<DentryLruTag> {
   bool is_deleted() const;  // its name has been removed (unlink, rmdir)
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::dentry> live_;
   friend class DentryCache;
   friend class PathWalk;
   friend Result<PathText> path_text(const Dentry& dentry, const Dentry* root, std::span<char> into);

@@ -13,6 +13,7 @@
 #include <span>
 #include <string_view>
 
+#include "kernel/base/live_count.h"
 #include "kernel/base/ref.h"
 #include "kernel/base/result.h"
 #include "kernel/base/vec.h"
@@ -198,6 +199,7 @@ class Inode : public FileBacking {
   FileTime btime_;
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::inode> live_;
   const Ref<Superblock> superblock_;
   const std::uint64_t ino_;
   mutable Mutex<LockRank::directory> directory_mutex_;

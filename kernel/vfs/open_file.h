@@ -10,6 +10,7 @@
 #include <span>
 
 #include "kernel/base/list.h"
+#include "kernel/base/live_count.h"
 #include "kernel/base/ref.h"
 #include "kernel/base/result.h"
 #include "kernel/base/string.h"
@@ -141,6 +142,7 @@ class OpenFile : public RefCounted<OpenFile> {
   OpenFile(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t flags);
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::file> live_;
   friend class FileHandle;
   void add_handle() { handles_.fetch_add(1, std::memory_order_relaxed); }
   void drop_handle();

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernel/base/live_count.h"
 #include "kernel/vfs/open_file.h"
 
 namespace kernel {
@@ -47,6 +48,7 @@ class Pipe final : public InodePayload {
   Nameless& nameless() { return nameless_; }
 
  private:
+  [[no_unique_address]] LiveMark<LiveKind::pipe> live_;
   Result<> make_buffer();
   std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
   std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }

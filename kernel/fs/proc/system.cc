@@ -1,12 +1,24 @@
 // Files of /proc that are about the machine.
+#include <algorithm>
 #include <array>
 
+#include "kernel/base/live_count.h"
+#include "kernel/base/string.h"
 #include "kernel/frame/heap.h"
 #include "kernel/fs/proc/procfs.h"
 #include "kernel/host/clock.h"
+#include "kernel/mm/address_space.h"
+#include "kernel/mm/init.h"
+#include "kernel/mm/overlap.h"
 #include "kernel/mm/pages.h"
+#include "kernel/mm/shared.h"
+#include "kernel/task/process.h"
 #include "kernel/task/scheduler.h"
+#include "kernel/task/task.h"
 #include "kernel/task/uts.h"
+#include "kernel/vfs/dentry.h"
+#include "kernel/vfs/inode.h"
+#include "kernel/vfs/pipe.h"
 
 namespace kernel {
 
@@ -144,11 +156,51 @@ Result<> show_interrupts(Text& out, std::uint32_t) {
   return {};
 }
 
+// slabinfo(5): objects that exist by kind, then the kernel's memory by size. What Linux says of tuning is 0.
+void slab_line(Text& out, std::string_view name, std::uint64_t used, std::uint64_t total, std::uint64_t size, std::uint64_t pages) {
+  out.left(name, 17) << ' ';
+  out.right(used, 6) << ' ';
+  out.right(total, 6) << ' ';
+  out.right(size, 6) << "    1    1 : tunables    0    0    0 : slabdata ";
+  out.right(pages, 6) << ' ';
+  out.right(pages, 6) << "      0\n";
+}
+
+Result<> show_slabinfo(Text& out, std::uint32_t) {
+  out << "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> "
+         "<sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n";
+  const auto objects = [&](std::string_view name, std::uint64_t count, std::uint64_t size) { slab_line(out, name, count, count, size, 0); };
+  const auto live = [&](std::string_view name, LiveKind kind, std::uint64_t size) { objects(name, live_count(kind).load(std::memory_order_relaxed), size); };
+  live("task_struct", LiveKind::task, sizeof(Task));
+  live("signal_cache", LiveKind::process, sizeof(Process));
+  live("filp", LiveKind::file, sizeof(OpenFile));
+  live("inode_cache", LiveKind::inode, sizeof(Inode));
+  live("dentry", LiveKind::dentry, sizeof(Dentry));
+  live("pipe_inode_cache", LiveKind::pipe, sizeof(Pipe));
+  live("sock_inode_cache", LiveKind::socket, sizeof(OpenFile));
+  live("shared_window", LiveKind::window, sizeof(SharedWindow));
+  const OverlapUsage overlap = overlap_usage();
+  objects("mm_struct", overlap.spaces, sizeof(AddressSpace));
+  objects("contended_range", overlap.ranges, sizeof(ContendedRange));
+  objects("page_version", overlap.versions, kPageSize);
+  const mm::SystemMemory memory = mm::system_memory();
+  objects("user_page", (memory.committed - std::min(memory.cached, memory.committed)) / kPageSize, kPageSize);
+  objects("cached_page", memory.cached / kPageSize, kPageSize);
+  for (const frame::HeapClassUsage& usage : frame::heap_classes()) {
+    String name;
+    TRY(name.try_append("kmalloc-"));
+    TRY(name.try_append(Digits(usage.size).view()));
+    slab_line(out, name.view(), usage.used, usage.total, usage.size, usage.pages);
+  }
+  return {};
+}
+
 Result<> show_nothing(Text&, std::uint32_t) { return {}; }
 
 constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "cpuinfo", .show = show_cpuinfo},
     {.path = "meminfo", .show = show_meminfo},
+    {.path = "slabinfo", .show = show_slabinfo, .mode = 0400},
     {.path = "stat", .show = show_stat},
     {.path = "uptime", .show = show_uptime},
     {.path = "loadavg", .show = show_loadavg},
