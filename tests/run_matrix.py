@@ -32,12 +32,13 @@ STABLE_TIME = 1000000000  # of every file of the test data
 
 
 class Matrix:
-    def __init__(self, build, mode, sgx1=False):
+    def __init__(self, build, mode, sgx1=False, kernel=None):
         self.work = os.path.join(os.path.abspath(build), "tests", "matrix")
         self.occlum = os.path.join(os.path.abspath(build), "cli", "occlum")
         self.mode = mode
         self.sgx1 = sgx1  # an instance without EDMM: all memory is there from the start, RWX
-        self.instance = os.path.join(self.work, "instance-sgx1" if sgx1 else "instance")
+        self.kernel = os.path.abspath(kernel or os.path.join(build, "kernel", "occlum-kernel.elf"))
+        self.instance = os.path.join(self.work, "instance" + ("-sgx1" if sgx1 else "") + ("-other-kernel" if kernel else ""))
         self.bin = os.path.join(self.work, "bin")
         self.data = os.path.join(self.work, "data")
 
@@ -127,8 +128,7 @@ class Matrix:
     def make_instance(self):
         """Builds the instance unless it is newer than everything that goes into it."""
         stamp = self.instance + ".stamp"
-        build = os.path.dirname(os.path.dirname(self.occlum))
-        inputs = [self.occlum, os.path.join(build, "kernel", "occlum-kernel.elf"), os.path.join(HERE, "matrix_cases.py"), os.path.join(HERE, "matrix_processes.py"), os.path.abspath(__file__),
+        inputs = [self.occlum, self.kernel, os.path.join(HERE, "matrix_cases.py"), os.path.join(HERE, "matrix_processes.py"), os.path.abspath(__file__),
                   os.path.join(TOP, "tools", "stage.py"), *(os.path.join(self.bin, n) for n in os.listdir(self.bin))]
         if os.path.exists(stamp) and all(os.path.getmtime(p) < os.path.getmtime(stamp) for p in inputs if os.path.exists(p)):
             return
@@ -165,7 +165,7 @@ class Matrix:
             pass
 
     def tool(self, *args, cwd):
-        subprocess.run([self.occlum, *args], check=True, cwd=cwd, stdin=subprocess.DEVNULL)
+        subprocess.run([self.occlum, *args], check=True, cwd=cwd, stdin=subprocess.DEVNULL, env=dict(os.environ, OCCLUM_KERNEL=self.kernel))
 
     # ---- running ----
 
@@ -293,6 +293,7 @@ def main():
     ap.add_argument("--repeat", type=int, default=1)
     ap.add_argument("--jobs", type=int, default=1)
     ap.add_argument("--sgx1", action="store_true", help="an instance without EDMM, and the smaller list of cases for it")
+    ap.add_argument("--kernel", metavar="FILE", help="an instance with this kernel, such as the one of `make asan`")
     ap.add_argument("--without-instance", action="store_true", help="prepare: programs and data alone")
     opt = ap.parse_args()
     cases = [c for c in matrix_cases.all_cases() if re.search(opt.filter, c.name)]
@@ -301,7 +302,7 @@ def main():
         return 0
     if opt.sgx1:
         cases = [c for c in cases if c.name in matrix_cases.SGX1]
-    matrix = Matrix(opt.build, opt.mode, opt.sgx1)
+    matrix = Matrix(opt.build, opt.mode, opt.sgx1, opt.kernel)
     os.makedirs(matrix.work, exist_ok=True)
     if opt.what == "prepare":
         matrix.compile()

@@ -34,6 +34,13 @@ namespace kernel {
 inline constexpr std::size_t kPageSize = 4096;
 inline constexpr std::size_t kPageShift = 12;
 
+// Whether this is the build with the address sanitizer (kernel/asan), whose stack frames and panic lines are longer.
+#ifdef OCCLUM_ASAN
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 // Ends the kernel: an invariant of our own does not hold. Implemented by frame/ (and by the unit tests).
 [[noreturn]] void panic(const char* what, const char* file, int line);
 

@@ -39,7 +39,7 @@ class Line {
   }
 
  private:
-  std::array<char, 240> buffer_{};
+  std::array<char, kSanitized ? 800 : 240> buffer_{};
   std::size_t used_ = 0;
 };
 

@@ -14,7 +14,7 @@
 namespace kernel {
 
 namespace {
-constexpr std::size_t kStackPages = 4;
+constexpr std::size_t kStackPages = kSanitized ? 16 : 4;
 
 // Wakes a parked thread at its deadline.
 class ParkTimer final : public Timer {
