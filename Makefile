@@ -25,6 +25,7 @@ help:
 	@echo 'make product       the occlum command and the kernel alone, without the tests'
 	@echo 'make test          all tests in their short form (what CI runs)'
 	@echo 'make test-long     all tests in their long form (hours), then the unit tests with sanitizers'
+	@echo 'make asan-test     the whole matrix on a kernel built with its address sanitizer'
 	@echo 'make check         the style checks and clang-tidy'
 	@echo 'make bench         the benchmark kit natively and inside, with ratios and targets'
 	@echo 'make fuzz          the fuzzers, SECONDS=60 each'
@@ -44,6 +45,13 @@ test-long: all
 test-sanitize:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-sanitize CMAKE_FLAGS=-DOCCLUM_SANITIZE=ON all
 	@ctest --test-dir $(BUILD)-sanitize -j $(JOBS) --output-on-failure -L unit
+
+# The kernel with its address sanitizer, in $(BUILD)/asan, and all of the matrix on it (docs/testing.md).
+asan: all
+	@tests/asan/asan_test.py kernel --build '$(BUILD)'
+
+asan-test: all
+	@$(CTEST) -L asan
 
 check: all
 	@tools/check.sh $(BUILD)
@@ -67,4 +75,4 @@ install: all
 clean:
 	@rm -rf $(BUILD)
 
-.PHONY: all product configure help test test-long test-sanitize check bench fuzz docs format install clean
+.PHONY: all product configure help test test-long test-sanitize asan asan-test check bench fuzz docs format install clean

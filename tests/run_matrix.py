@@ -39,6 +39,8 @@ class Matrix:
         self.sgx1 = sgx1  # an instance without EDMM: all memory is there from the start, RWX
         self.kernel = os.path.abspath(kernel or os.path.join(build, "kernel", "occlum-kernel.elf"))
         self.instance = os.path.join(self.work, "instance" + ("-sgx1" if sgx1 else "") + ("-other-kernel" if kernel else ""))
+        # The sanitizer's shadow, redzones and larger stacks need room.
+        self.limits = {"kernel_space_heap_size": "256MB", "kernel_space_heap_max_size": "256MB" if sgx1 else "4GB"} if kernel else {}
         self.bin = os.path.join(self.work, "bin")
         self.data = os.path.join(self.work, "data")
 
@@ -143,6 +145,7 @@ class Matrix:
         settings["env"] = {"default": ["%s=%s" % kv for kv in ENVIRONMENT.items()], "untrusted": []}
         settings["resource_limits"]["user_space_size"] = "1GB"
         settings["resource_limits"]["user_space_max_size"] = "4GB"
+        settings["resource_limits"].update(self.limits)
         if self.sgx1:
             settings["resource_limits"]["user_space_size"] = settings["resource_limits"]["user_space_max_size"] = "512MB"
             settings["feature"]["enable_edmm"] = False

@@ -7,12 +7,12 @@ headers of measured, hence trusted, data are open to boot, memory and the image 
 import re
 
 RULE = "layers"
-LAYERS = [{"abi", "sgx", "host_abi"}, {"base"}, {"frame"}, {"sync"}, {"host"}, {"crypto"}, {"mm"}, {"task"}, {"vfs"},
+LAYERS = [{"abi", "sgx", "host_abi"}, {"base"}, {"frame"}, {"asan"}, {"sync"}, {"host"}, {"crypto"}, {"mm"}, {"task"}, {"vfs"},
           {"fs", "net", "attest"}, {"syscall"}, {"init"}]
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 DATA = {"abi", "sgx", "host_abi"}
 OUTSIDE = ["host", "emulator", "image", "cli", "sdk"]
-HOST_ABI_READERS = {"host", "frame"}
+HOST_ABI_READERS = {"host", "frame", "asan"}
 MEASURED = {"host_abi/enclave_config.h", "host_abi/kernel_layout.h", "host_abi/patch_table.h"}
 MEASURED_READERS = ("kernel/init/", "kernel/mm/", "kernel/fs/image/")
 GENERATED = {"kernel_vdso/vdso_image.inc"}  # in the build folder
