@@ -55,15 +55,13 @@ target_compile_options(kernel_options INTERFACE
 
 # The kernel under the address sanitizer (docs/decisions/kernel-asan.md), in a build folder of its own: `make asan`. Checks are calls, so
 # that memory without shadow (user windows, the host) needs none; offset 0 makes the compiler's shadow addresses an eighth of the address.
-# Warnings are the other build's business; several files are compiled at once, for speed.
+# Warnings are the other build's business (frames are larger here). No unity build: names of one file would find another's, silently.
 option(OCCLUM_ASAN "Build the kernel with its address sanitizer" OFF)
 if(OCCLUM_ASAN)
   set(OCCLUM_ASAN_PARAMETERS asan-instrumentation-with-call-threshold=0 asan-max-inline-poisoning-size=0 asan-mapping-offset=0
     asan-kernel-mem-intrinsic-prefix=1 asan-stack=1 asan-globals=1)
   list(TRANSFORM OCCLUM_ASAN_PARAMETERS PREPEND "SHELL:-mllvm -")
   target_compile_definitions(kernel_options INTERFACE OCCLUM_ASAN=1)
-  target_compile_options(kernel_options INTERFACE -gline-tables-only -w
+  target_compile_options(kernel_options INTERFACE -w
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=kernel-address> "$<$<COMPILE_LANGUAGE:CXX>:${OCCLUM_ASAN_PARAMETERS}>")
-  set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
-  option(CMAKE_UNITY_BUILD "Several files at once" ON)
 endif()

@@ -13,9 +13,3 @@ set_property(TARGET occlum-kernel.elf APPEND PROPERTY LINK_DEPENDS ${asan_script
 # Not instrumented: the sanitizer itself, the heap below it and the exception handler, which must not end in a report.
 set_property(SOURCE asan/shadow.cc asan/report.cc asan/hooks.cc asan/heap.cc asan/wraps.cc APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=all)
 set_property(SOURCE frame/heap.cc frame/heap_pages.cc frame/exception.cc APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=kernel-address)
-
-# Files whose private names clash with another's of their folder are compiled alone. (`make asan` compiles all alone if one is missing here.)
-set_property(SOURCE frame/user.cc frame/vcpu_slots.cc mm/user_memory.cc task/pid.cc task/scheduler.cc task/sysv_msg.cc task/sysv_sem.cc
-  task/sysv_shm.cc fs/proc/process_status.cc fs/proc/procfs.cc fs/proc/sysctl.cc fs/proc/system.cc fs/sys/sysfs.cc fs/tty/pty.cc
-  syscall/poll.cc syscall/process.cc syscall/signal.cc syscall/time.cc syscall/xattr.cc
-  PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
