@@ -1,47 +1,58 @@
 #include "kernel/net/in_flight.h"
 
+#include "kernel/base/list.h"
+#include "kernel/base/ref.h"
 #include "kernel/sync/lock.h"
 
 namespace kernel {
 namespace {
 
+struct FlightTag;
+// What one user has in flight, as long as that is anything.
+struct UserFlight final : ListNode<FlightTag> {
+  explicit UserFlight(std::uint32_t user) : uid(user) {}
+  const std::uint32_t uid;
+  std::uint64_t count = 0;
+};
+
 struct Users {
   SpinLock<LockRank::ipc> lock;
-  List<UserFlight, FlightTag> list GUARDED_BY(lock);  // owns nothing
+  List<UserFlight, FlightTag> list GUARDED_BY(lock);  // owns them
+
+  UserFlight* find_locked(std::uint32_t uid) REQUIRES(lock) {
+    UserFlight* user = list.front();
+    while (user != nullptr && user->uid != uid) user = list.next(*user);
+    return user;
+  }
 };
 constinit Users users;  // NOLINT: of the instance
 
 }  // namespace
 
-UserFlight::~UserFlight() {
-  const LockGuard guard(users.lock);
-  if (is_linked()) unlink();
-}
-
 InFlight::~InFlight() {
-  if (user_) user_->count.fetch_sub(count_, std::memory_order_relaxed);
+  if (count_ == 0) return;
+  Own<UserFlight> gone;  // freed without the lock
+  const LockGuard guard(users.lock);
+  UserFlight* user = users.find_locked(uid_);
+  KASSERT(user != nullptr && user->count >= count_);
+  user->count -= count_;
+  if (user->count != 0) return;
+  user->unlink();
+  gone = Own<UserFlight>::adopt(user, {.size = sizeof(UserFlight), .align = alignof(UserFlight)});
 }
 
 Result<> InFlight::add(std::uint32_t uid, std::uint64_t count, std::uint64_t limit) {
-  if (!user_) {
-    const Ref<UserFlight> fresh = TRY(make_ref<UserFlight>(uid));
-    RefPtr<UserFlight> found;
-    {
-      const LockGuard guard(users.lock);
-      for (UserFlight* user = users.list.front(); user != nullptr && !found; user = users.list.next(*user))
-        if (user->uid() == uid && user->try_ref()) {
-          found = RefPtr<UserFlight>(user);
-          user->deref();
-        }
-      if (!found) {
-        users.list.push_back(*fresh);
-        found = fresh;
-      }
-    }
-    user_ = std::move(found);
+  if (count == 0) return {};
+  Own<UserFlight> fresh = TRY(make_own<UserFlight>(uid));
+  const LockGuard guard(users.lock);
+  UserFlight* user = users.find_locked(uid);
+  if (user != nullptr && user->count > limit) return Errno::toomanyrefs;
+  if (user == nullptr) {
+    user = fresh.leak();
+    users.list.push_back(*user);
   }
-  if (user_->count.load(std::memory_order_relaxed) > limit) return Errno::toomanyrefs;
-  user_->count.fetch_add(count, std::memory_order_relaxed);
+  user->count += count;
+  uid_ = uid;
   count_ += count;
   return {};
 }

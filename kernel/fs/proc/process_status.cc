@@ -167,13 +167,15 @@ Result<> show_status(const ProcSubject& subject, Text& out) {
     out << "Umask:\t";
     out.octal(mask, 4) << '\n';
   } else {
-    const auto name = subject.process->leader_name();
+    const Ref<Process> process(subject.process);
+    const auto name = process->leader_name();
     out << "Name:\t" << name_of(name) << '\n';
   }
   out << "State:\t" << state_name(state_letter(subject)) << '\n';
   show_ids(subject, who.get(), out);
-  if (const RefPtr<AddressSpace> mm = subject.process->mm()) show_memory(*mm, out);
-  out << "Threads:\t" << subject.process->thread_count() << '\n';
+  const Ref<Process> process(subject.process);
+  if (const RefPtr<AddressSpace> mm = process->mm()) show_memory(*mm, out);
+  out << "Threads:\t" << process->thread_count() << '\n';
   show_signals(subject, out);
   if (who) show_capabilities(*who, out);
   out << "NoNewPrivs:\t" << (subject.process->no_new_privileges.load(std::memory_order_relaxed) ? 1 : 0)
