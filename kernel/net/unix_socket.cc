@@ -190,7 +190,7 @@ Result<std::size_t> UnixSocket::send_stream(UnixEnd& to, SendRequest& request) {
     if (const std::size_t count = std::move(moved).release(); count != 0) {
       total += count;
       request.ancillary = nullptr;
-      to.queue().wake_all(kPollReadable);
+      to.queue().wake_all_fenced(kPollReadable);  // by the release of the stream's lock
       continue;
     }
     if (!block) return partial(Errno::again);
