@@ -115,7 +115,8 @@ class Instance:
 
 
 # Files that take more than the memory file systems of the instance have; a buffer that is gone through many times whatever the timeout says.
-SMALLER = {"iomix": ["--iomix-bytes", "64M"], "prefetch": ["--prefetch-l3-size", "1M"]}
+SMALLER = {"iomix": ["--iomix-bytes", "64M"], "prefetch": ["--prefetch-l3-size", "1M"],
+           "stream": ["--stream-l3-size", "4M"]}
 
 
 def arguments(name, seconds):
