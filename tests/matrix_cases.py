@@ -62,8 +62,8 @@ PROGRAMS = {
     "goroutines": ("goroutines.go", "go", []),
     "rust": ("hello.rs", "rustc", ["-O"]),
 }
-TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", []), "chaos": ("chaos.c", "gcc", [])}  # built like these, run by cases of their own
-TOOLS = {"fuzz": ("fuzz.c", "gcc", []), "crowd": ("crowd.c", "gcc", []), "mistake": ("mistake.c", "gcc", [])}  # built like these, run by cases of their own
+# Built like these, run by cases of their own.
+TOOLS = {name: (name + ".c", "gcc", []) for name in ("fuzz", "crowd", "chaos", "mistake")}
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
 NEEDS_ROOT = {"attrs", "limits", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
 
