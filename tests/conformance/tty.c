@@ -42,7 +42,7 @@ static void show(const char *what, int fd)
     // What one side wrote may reach the other a moment later, natively by a kernel thread of its own.
     for (int i = 0; i < 20; i++) {
         struct pollfd p = {fd, POLLIN, 0};
-        if (poll(&p, 1, n ? 10 : 200) <= 0)
+        if (poll(&p, 1, n ? 5 : 60) <= 0)
             break;
         k = read(fd, buf + n, sizeof buf - (size_t)n);
         if (k <= 0)
