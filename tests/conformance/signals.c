@@ -1,5 +1,6 @@
 // Signals: actions, masks, queues, siginfo of faults, alternate stacks, restart, nesting, register state across a handler.
 #include "conf.h"
+#include <fcntl.h>
 #include <fenv.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -297,17 +298,36 @@ static void register_state(void)
     }
 }
 
-static atomic_int reader_ready;
+static atomic_int thread_id;
 static int pipe_ends[2];
 
 static void *blocked_reader(void *arg)
 {
     char c = 0;
-    atomic_store(&reader_ready, 1);
+    atomic_store(&thread_id, (int)syscall(SYS_gettid));
     errno = 0;
     long n = read(pipe_ends[0], &c, 1);
     *(int *)arg = n < 0 ? errno : c;
     return NULL;
+}
+
+// Waits until the thread sleeps: on a busy machine that takes longer than any fixed time.
+static void await_sleep(int tid)
+{
+    char name[64], line[256] = "";
+    snprintf(name, sizeof name, "/proc/self/task/%d/stat", tid);
+    for (int i = 0; i < 5000; i++) {
+        int fd = open(name, O_RDONLY);
+        CHECK(fd >= 0);
+        long n = read(fd, line, sizeof line - 1);
+        close(fd);
+        line[n > 0 ? n : 0] = 0;
+        char *after = strrchr(line, ')');
+        if (after && after[2] == 'S')
+            return;
+        conf_sleep_ms(1);
+    }
+    CHECK(!"the thread sleeps");
 }
 
 static void restart(int flags)
@@ -316,14 +336,17 @@ static void restart(int flags)
     int got = 0;
     set(SIGUSR1, note, flags, 0);
     CHECK(pipe(pipe_ends) == 0);
-    atomic_store(&reader_ready, 0);
+    atomic_store(&thread_id, 0);
     pthread_create(&t, NULL, blocked_reader, &got);
-    while (!atomic_load(&reader_ready))
+    while (!atomic_load(&thread_id))
         conf_sleep_ms(1);
-    conf_sleep_ms(30);
+    await_sleep(thread_id);
     int before = seen;
     pthread_kill(t, SIGUSR1);
-    conf_sleep_ms(30);
+    for (int i = 0; i < 5000 && seen == before; i++)
+        conf_sleep_ms(1);
+    if (flags)
+        await_sleep(thread_id);
     CHECK(write(pipe_ends[1], "k", 1) == 1);
     pthread_join(t, NULL);
     printf("%s: handler ran %d, read gave %s\n", flags ? "SA_RESTART" : "no restart", seen - before,
@@ -335,6 +358,7 @@ static void restart(int flags)
 static void *sleeper(void *arg)
 {
     struct timespec t = {5, 0}, left = {0, 0};
+    atomic_store(&thread_id, (int)syscall(SYS_gettid));
     errno = 0;
     int r = nanosleep(&t, &left);
     *(int *)arg = r == -1 && errno == EINTR && left.tv_sec >= 3;
@@ -354,8 +378,11 @@ static void threads(void)
     int ok = 0;
     void *v;
     set(SIGUSR1, note, SA_RESTART, 0);
+    atomic_store(&thread_id, 0);
     pthread_create(&t, NULL, sleeper, &ok);
-    conf_sleep_ms(50);
+    while (!atomic_load(&thread_id))
+        conf_sleep_ms(1);
+    await_sleep(thread_id);
     pthread_kill(t, SIGUSR1);
     pthread_join(t, NULL);
     RES(ok);
