@@ -1,4 +1,5 @@
 """Cases of the program matrix that live on processes: shells, builds, version control, servers. See matrix_cases.py for the form."""
+import glob
 import os
 import subprocess
 
@@ -190,12 +191,61 @@ before=$($bin/psql -Atc "select count(*), sum(delta) from pgbench_history"); sto
 $bin/psql -Atc "select count(*), min(m), sum(i) from t"; $bin/psql -Atc "select m from t where m = md5('77')"; stop fast; $bin/pg_controldata -D $d | grep 'cluster state'
 """
 
+# Job control as a user has it: bash on a terminal whose other side types and reads.
+JOBS = r"""
+import os, pty, re, select, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.environ.update(PS1="@@ ", PS2="", TERM="dumb", HISTFILE="")
+    os.execv("/bin/bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"])
+text = ""
+def until(pattern, limit=60):
+    global text
+    end = time.monotonic() + limit
+    while not (found := re.search(pattern, text)):
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            raise SystemExit("waited for %r, have %r" % (pattern, text))
+        text += os.read(fd, 4096).decode()
+    shown, text = text[:found.end()], text[found.end():]
+    print(re.sub(r"\d{2,}", "N", re.sub(r"(\[\d\][-+]?) +\d+", r"\1 N", shown.replace("\r", ""))), end="")
+def foreground(other):
+    while (os.tcgetpgrp(fd) != pid) != other: time.sleep(0.01)
+    time.sleep(0.3)  # the child has the terminal before it stops to ignore its signals
+def say(line, pattern="@@ "):
+    os.write(fd, line.encode() + b"\n")
+    until(re.escape(line) + r"\r\n(?s:.*)" + pattern)
+until("@@ ")
+say("sleep 1000", ""); foreground(True); os.write(fd, b"\x1a"); until("Stopped(?s:.*)@@ ")
+say("jobs"); say("bg"); say("jobs"); say("fg", "sleep 1000\r\n"); foreground(True); os.write(fd, b"\x03"); until("@@ "); say("echo $?")
+say("cat | tr a-z A-Z", ""); foreground(True); os.write(fd, b"a line\n\x04"); until("A LINE(?s:.*)@@ ")
+say("sleep 1000 & sleep 1001 &"); say("jobs -l"); say("kill %1 && wait %1"); say("kill -9 %2; wait %2; echo $?"); say("jobs; echo none")
+say("(trap 'echo got INT; exit 5' INT; echo ready; while :; do sleep 0.01; done)", "ready\r\n"); os.write(fd, b"\x03"); until("got INT(?s:.*)@@ "); say("echo $?")
+say("stty size; stty rows 30 cols 100; stty size; tty | tr -d 0-9; ps -o stat= -p $$ | tr -d ' '"); say("echo $-")
+os.write(fd, b"exit 3\n"); until("exit\r\n"); print("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+SCRIPT = r"""
+cd "$1"; export TMUX_TMPDIR=$1; { sleep 2; echo 'from the input'; } | script -qefc 'tty | tr -d 0-9; stty -a | head -2 | tail -1 | cut -c1-40; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo terminal; read -r line; echo "read: $line"; exit 7' log
+echo "status $?"; grep -c . log
+script -qc 'for i in 1 2 3; do echo "line $i"; done; kill -TERM $$' -e /dev/null < /dev/null; echo "status $?"
+t() { tmux -L occlum -f /dev/null "$@"; }
+t new-session -d -x 60 -y 12 -s one 'PS1="@@ " exec sh'; shows() { for i in $(seq 1 200); do [ "$(t capture-pane -p | grep -c "$1")" = $2 ] && break; sleep 0.05; done; }
+shows '^@@' 1; t send-keys -t one 'echo $((6 * 7)); stty size; echo $TERM' Enter
+shows '^tmux-256color' 1; t capture-pane -p -t one | head -5
+t split-window -t one 'cat'; t send-keys -t one 'into the second pane' Enter; shows 'into the' 2; t capture-pane -p | head -2
+t list-panes -t one -F '#{pane_index} #{pane_width}x#{pane_height} #{pane_current_command}'; t new-window -t one; t list-windows -t one -F '#{window_index} #{window_panes}'
+t kill-server; echo "status $?"
+"""
+
 
 def cases(case, data, python):
     yield case("proc.bash", "/bin/bash", "-c", BASH, "bash", "{tmp}", timeout=120)
     yield case("proc.make", "/bin/sh", "-c", MAKE, "make", "{tmp}", timeout=300)
     yield case("proc.xargs", "/bin/sh", "-c", XARGS, "xargs", data, "{tmp}", timeout=120)
     yield case("proc.git", "/bin/sh", "-c", GIT, "git", "{tmp}", timeout=120)
+    yield case("proc.jobs", python, "-c", JOBS, timeout=120)
+    yield case("proc.script", "/bin/sh", "-c", SCRIPT, "script", "{tmp}", timeout=120)
     yield case("proc.procps", "/bin/sh", "-c", PROCPS, "procps", "{tmp}", timeout=120)
     yield case("proc.perl", "/usr/bin/perl", "-e", PERL, timeout=120)
     yield case("proc.prefork", python, "-c", PREFORK, "{tmp}", "2000" if LONG else "200", timeout=300)
@@ -207,7 +257,8 @@ def cases(case, data, python):
 
 SHELL = """bash sh seq grep sort head tr diff tee wc tail sleep cat true false echo timeout chmod mkfifo stat touch rm mkdir printf ls find xargs md5sum make gcc-12
     gcc as ld ar git tar perl id env kill setpriv chown redis-server redis-cli redis-benchmark redis-check-rdb sed cp mv ln cut uniq expr basename dirname
-    pwd date test cmp gzip mktemp awk nice ps top free uptime vmstat pgrep pkill pmap pwdx""".split()
+    pwd date test cmp gzip mktemp awk nice ps top free uptime vmstat pgrep pkill pmap pwdx
+    script stty tty tmux""".split()
 GCC_PARTS = ["cc1", "collect2", "lto-wrapper", "liblto_plugin.so", "crt1.o", "Scrt1.o", "crti.o", "crtn.o", "crtbegin.o", "crtbeginS.o", "crtend.o",
              "crtendS.o", "libgcc.a", "libgcc_s.so", "libc.so", "libc_nonshared.a", "libm.so"]
 POSTGRES_BIN = ["initdb", "postgres", "pg_ctl", "pgbench", "psql", "pg_controldata"]
@@ -236,7 +287,8 @@ def staged_files():
     yield from (postgres + "bin/" + name for name in POSTGRES_BIN)
     yield from (postgres + "lib/" + name for name in ("plpgsql.so", "dict_snowball.so"))
     yield from ("/usr/share/zoneinfo/" + z for z in ("UTC", "GMT", "Etc/UTC"))
-    yield from ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/lib/terminfo/d/dumb")
+    yield from ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/lib/terminfo/d/dumb", "/lib/terminfo/t/tmux-256color", "/lib/terminfo/s/screen")
+    yield from filter(os.path.isfile, glob.glob("/usr/lib/locale/C.utf8/**", recursive=True))
 
 
 TREES = ["/usr/lib/git-core", "/usr/share/git-core", "/usr/share/postgresql/15"]
