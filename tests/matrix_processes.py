@@ -241,6 +241,8 @@ t kill-server; echo "status $?"
 
 def cases(case, data, python):
     yield case("proc.bash", "/bin/bash", "-c", BASH, "bash", "{tmp}", timeout=120)
+    # A child that spins at once, where nothing has run before: the parent gets its turn by the tick alone.
+    yield case("proc.spin", "/bin/bash", "-c", "(while :; do :; done) & sleep 0.2; kill -9 $!; wait $! 2>/dev/null; echo $?", timeout=60)
     yield case("proc.make", "/bin/sh", "-c", MAKE, "make", "{tmp}", timeout=300)
     yield case("proc.xargs", "/bin/sh", "-c", XARGS, "xargs", data, "{tmp}", timeout=120)
     yield case("proc.git", "/bin/sh", "-c", GIT, "git", "{tmp}", timeout=120)

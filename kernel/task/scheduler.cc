@@ -203,6 +203,8 @@ void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
     block.current = nullptr;
     frame::switch_to(save, vcpu.idle_rsp);
   } else {
+    // Who was held just now asked for the tick in the name of a thread that runs no longer.
+    if (Residency::any_held() && !tick_on_.load(std::memory_order_relaxed)) next->set_work(frame::kWorkTimers);
     next->on_cpu_.store(true, std::memory_order_relaxed);
     next->context_.vcpu = block.index;
     next->started_ = now;
