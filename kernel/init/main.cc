@@ -1,4 +1,5 @@
 // The init thread: mounts the root, opens the standard descriptors and starts the first program.
+#include "abi/fs.h"
 #include "abi/process.h"
 #include "abi/signal.h"
 #include "kernel/base/string.h"
@@ -24,6 +25,7 @@
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/fs_context.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/names.h"
 
 namespace kernel {
 namespace {
@@ -37,12 +39,20 @@ void on_init_exit(std::int32_t wait_status) {
   shut_down(signal != 0 ? 128 + signal : (wait_status >> 8) & 0xff);
 }
 
+// What a descriptor is that the host gave no stream for: open the wrong way round, so that its use is EBADF as that of a closed one. Were
+// it free, a hostile host could have the program's next file take its number, and what is written to standard output go there.
+Result<Ref<OpenFile>> open_in_place_of_stream(std::uint32_t handle, const FsContext& fs) {
+  const Identity kernel_identity;
+  return open_at(NameContext{.fs = fs, .who = kernel_identity}, nullptr, "/dev/null", handle == 0 ? abi::kOWrOnly : abi::kORdOnly, 0);
+}
+
 Result<Ref<ProcessResource>> open_standard_files(const FsContext& fs) {
   const Ref<FdTable> files = TRY(make_ref<FdTable>());
   constexpr std::uint64_t kLimit = 1024;
   for (std::uint32_t handle = 0; handle <= 2; ++handle) {
     auto stream = open_standard_stream(handle, fs);
-    if (!stream.ok()) continue;  // the host gave none: the descriptor stays closed
+    if (!stream.ok()) stream = open_in_place_of_stream(handle, fs);
+    if (!stream.ok()) return stream.error();
     TRY(files->put_at(Fd{static_cast<std::int32_t>(handle)}, FileHandle(std::move(stream).release()), false, kLimit));
   }
   return Ref<ProcessResource>(files);

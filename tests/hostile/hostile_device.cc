@@ -266,8 +266,12 @@ int HostileDevice::enter_real(Tcs& tcs, std::uint64_t rdi, std::uint64_t rsi, st
   _mm_setcsr(0x1f80);
   const std::uint16_t control = 0x037f;
   asm volatile("fldcw %0" : : "m"(control));
-  // A guest came between: it is in there only for a moment.
-  for (int i = 0; i < 20000 && result == 0 && run->function == function && (plan_.kinds & kGuests) != 0; ++i) {
+  // A guest came between: it is in there only for a moment. A page fault at ERESUME is one that the enclave took after it.
+  const auto refused = [&] {
+    const bool of_leaf = function != eresume || run->exception_vector == static_cast<std::uint16_t>(sgx::Vector::general_protection);
+    return result == 0 && run->function == function && of_leaf;
+  };
+  for (int i = 0; i < 20000 && refused() && (plan_.kinds & kGuests) != 0; ++i) {
     pause_us(20);
     result = plain_enter(rdi, rsi, rdx, function, r8, r9, run);
   }
@@ -391,7 +395,8 @@ void HostileDevice::visit(Tcs& tcs) {
 // The owner may sleep: it has to come and see.
 void HostileDevice::hand_over(Tcs& tcs, const host::ExitEvent&) {
   const auto index = static_cast<std::uint64_t>(&tcs - tcs_.data());
-  while (tcs.kept.load() != 0 && !stopping_.load()) {
+  // Less often from time to time: an owner that runs a program serves it at its next exit, and gets nowhere while it is interrupted.
+  for (std::uint64_t pause = 200; tcs.kept.load() != 0 && !stopping_.load(); pause = std::min<std::uint64_t>(pause * 2, 20000)) {
     if (index < known_boot_.vcpu_count) {
       host_abi::VcpuBlock& block = reinterpret_cast<host_abi::VcpuBlock*>(known_boot_.vcpus)[index];
       host::shared(block.state).store(host_abi::kVcpuRunning);
@@ -399,7 +404,7 @@ void HostileDevice::hand_over(Tcs& tcs, const host::ExitEvent&) {
     }
     const std::int32_t owner = tcs.owner.load();
     if (owner != 0) syscall(SYS_tgkill, getpid(), owner, host::kVcpuSignal);
-    pause_us(200);
+    pause_us(pause);
   }
 }
 
