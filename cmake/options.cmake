@@ -53,11 +53,16 @@ target_compile_options(kernel_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=vptr,function>
   $<$<COMPILE_LANGUAGE:CXX>:-fsanitize-trap=undefined>)
 
+# The kernel is optimised as a whole when it is linked: its system calls are short functions in many files. OFF saves the link's half
+# minute of processor time while one iterates; what is tested and shipped is ON.
+option(OCCLUM_LTO "Optimise the kernel as a whole when it is linked (ThinLTO)" ON)
+
 # The kernel under the address sanitizer (docs/decisions/kernel-asan.md), in a build folder of its own: `make asan`. Checks are calls, so
 # that memory without shadow (user windows, the host) needs none; offset 0 makes the compiler's shadow addresses an eighth of the address.
 # Warnings are the other build's business (frames are larger here). No unity build: names of one file would find another's, silently.
 option(OCCLUM_ASAN "Build the kernel with its address sanitizer" OFF)
 if(OCCLUM_ASAN)
+  set(OCCLUM_LTO OFF) # reports name functions, and the linker puts the sanitizer's in front of them
   set(OCCLUM_ASAN_PARAMETERS asan-instrumentation-with-call-threshold=0 asan-max-inline-poisoning-size=0 asan-mapping-offset=0
     asan-kernel-mem-intrinsic-prefix=1 asan-stack=1 asan-globals=1)
   list(TRANSFORM OCCLUM_ASAN_PARAMETERS PREPEND "SHELL:-mllvm -")

@@ -13,6 +13,8 @@ Findings are printed as `rule: text`, exit code 1 if there are any. Rules:
   constructor  .init_array, .ctors and their like
   undefined    a symbol that nobody defines; operator new, malloc and their like even if somebody does
   export       dynamic symbols that differ from the golden file --exports
+  frame        a function whose stack frame is larger than 2048 bytes (.stack_sizes, if the kernel has it: where the linker generates
+               the code, the compiler's -Wframe-larger-than sees only part of the frames)
 """
 import argparse
 import os
@@ -35,6 +37,8 @@ LINE = re.compile(r"^\s*([0-9a-f]+):\s+(?:(?:lock|rep|repne|repe|notrack|data16|
 LABEL = re.compile(r"^([0-9a-f]+) <(.*)>:$")
 # Deleting destructors of classes with virtual ones name operator delete; frame/ defines it so that a call would panic.
 ALLOCATORS = re.compile(r"^(_Zn[wa]m.*|malloc|calloc|realloc|free|__cxa_(guard_acquire|atexit|throw|allocate_exception))$")
+
+FRAME_LIMIT = 2048  # as cmake/options.cmake has it for the compiler
 
 
 class Check:
@@ -116,6 +120,12 @@ class Check:
         for name in sorted(set(golden) - set(exports)):
             self.find("export", "%s is missing" % name)
 
+    def frames(self):
+        names = {s.value: s.name for s in self.file.symbols(elf.SHT_SYMTAB) if s.shndx != 0}
+        for address, size in self.file.stack_sizes():
+            if size > FRAME_LIMIT:
+                self.find("frame", "%d bytes in %s, more than %d" % (size, names.get(address, "0x%x" % address), FRAME_LIMIT))
+
 
 def read_list(path):
     if not path or not os.path.exists(path):
@@ -137,6 +147,7 @@ def main():
     check.segments()
     check.relocations()
     check.names()
+    check.frames()
     limit = 40
     for f in check.findings[:limit]:
         print(f)

@@ -59,3 +59,19 @@ class ElfFile:
                     if tag == 0:
                         return
                     yield tag, value
+
+    def stack_sizes(self):
+        """(address of a function, bytes of its frame) from .stack_sizes: an address and a ULEB128 for each."""
+        for section in self.sections:
+            if section.name != ".stack_sizes":
+                continue
+            at, end = section.offset, section.offset + section.size
+            while at < end:
+                address, = struct.unpack_from("<Q", self.data, at)
+                at, size, shift = at + 8, 0, 0
+                while True:
+                    byte = self.data[at]
+                    at, size, shift = at + 1, size | (byte & 0x7f) << shift, shift + 7
+                    if not byte & 0x80:
+                        break
+                yield address, size

@@ -43,6 +43,7 @@ SEEDS = [
     ("global constructor", "constructor", 'extern "C" int ask(); int seeded = ask(); extern "C" int ask() { return static_cast<int>(__builtin_ia32_rdtsc()); }', FLAGS),
     ("undefined weak", "undefined", 'extern "C" __attribute__((weak)) int nobody(); extern "C" int seeded() { return nobody ? nobody() : 0; }', FLAGS),
     ("operator new", "undefined", "void* operator new(unsigned long n) { return &pointer[n]; } extern \"C\" int* seeded() { return new int; }", FLAGS),
+    ("frame", "frame", 'extern "C" void seeded() { char room[3000]; asm volatile("" : : "r"(room) : "memory"); }', FLAGS + ["-fstack-size-section"]),
     ("export", "export", 'extern "C" __attribute__((visibility("default"))) int seeded() { return 1; }', ["-shared", "-Wl,-e,enclave_entry"]),
 ]
 
