@@ -30,7 +30,9 @@ Result<Pid> IdTable::allocate() {
         IdSlot& slot = chunk->slots[index % kPerChunk];
         if (slot.uses != 0) continue;
         slot.uses = 1;
-        last_ = id;
+        ++chunk->used;
+        const auto before = static_cast<std::size_t>(std::exchange(last_, id)) / kPerChunk;
+        release_if_unused(before);
         return Pid{id};
       }
       if (!need_chunk) return Errno::again;
@@ -58,7 +60,18 @@ void IdTable::add_use(Pid id) {
 void IdTable::drop_use(Pid id) {
   IdSlot* slot = find(id);
   KASSERT(slot != nullptr && slot->uses != 0);
-  --slot->uses;
+  if (--slot->uses != 0) return;
+  KASSERT(!slot->task && !slot->process);
+  const std::size_t at = static_cast<std::size_t>(id) / kPerChunk;
+  --chunks_[at]->used;
+  release_if_unused(at);
+}
+
+// Numbers rise until they wrap, so without this every chunk would be there after 65536 processes.
+void IdTable::release_if_unused(std::size_t at) {
+  Own<Chunk>& chunk = chunks_[at];
+  if (!chunk || chunk->used != 0 || at == static_cast<std::size_t>(last_) / kPerChunk) return;
+  const Own<Chunk> gone = std::move(chunk);
 }
 
 IdSlot* IdTable::next(std::int32_t& id) {

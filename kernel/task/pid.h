@@ -25,10 +25,10 @@ class IdTable {
   constexpr IdTable() = default;
   // Reserves a free id (one use). EAGAIN if all are taken, ENOMEM. Takes the lock itself: it may allocate.
   Result<Pid> allocate() EXCLUDES(tree_lock);
-  // One more use of a reserved id, or one less; the slot is reused when none is left.
+  // One more use of a reserved id, or one less; the slot is reused when none is left: then no pointer to it may be kept.
   void add_use(Pid id) REQUIRES(tree_lock);
   void drop_use(Pid id) REQUIRES(tree_lock);
-  // nullptr if no such id was ever handed out.
+  // nullptr if the id and its neighbours are not in use.
   IdSlot* find(Pid id) REQUIRES(tree_lock);
   // The next slot with an id above `id`; its id goes into `id`.
   IdSlot* next(std::int32_t& id) REQUIRES(tree_lock);
@@ -37,7 +37,9 @@ class IdTable {
   static constexpr std::size_t kPerChunk = 256;
   struct Chunk {
     std::array<IdSlot, kPerChunk> slots;
+    std::size_t used = 0;  // slots with a use
   };
+  void release_if_unused(std::size_t at) REQUIRES(tree_lock);
   std::array<Own<Chunk>, kPidMax / kPerChunk> chunks_ GUARDED_BY(tree_lock);
   std::int32_t last_ GUARDED_BY(tree_lock) = 0;
 };

@@ -234,12 +234,8 @@ static void take_counts(struct counts *c)
 }
 
 // What may lie in caches: names of files, memory of ended threads' stacks that the next ones get. Objects of programs may not.
-static double seconds_of_run;
 static long allowance(const char *name)
 {
-    // A known leak whose cause is still to be found: about nine of these in a second of the run.
-    if (!strcmp(name, "kmalloc-4096"))
-        return 150 + (long)(16 * seconds_of_run);
     if (!strncmp(name, "kmalloc", 7))
         return 150;
     // Pages of text and stacks that are kept for the next process: the kernel limits their number itself.
@@ -314,7 +310,6 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "0"))
         return 0;
     double seconds = argc > 1 ? atof(argv[1]) : 15;
-    seconds_of_run = seconds;
     state = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
     self_path = argv[0];
     char text[64] = "";
