@@ -26,6 +26,7 @@
 #include "kernel/host/memory.h"
 #include "kernel/mm/init.h"
 #include "kernel/mm/overlap.h"
+#include "kernel/task/oom.h"
 #include "kernel/task/residency.h"
 #include "kernel/task/scheduler.h"
 #include "sgx/arch.h"
@@ -159,6 +160,7 @@ Result<> boot(std::uint64_t boot_block) {
                                              .idle = &idle,
                                              .refresh_clock = &host::refresh_clock});
   Residency::init();
+  init_oom();
   const Ref<InitThread> init = TRY(make_ref<InitThread>());
   TRY(init->allocate_stack(false));
   init->start();

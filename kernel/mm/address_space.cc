@@ -127,6 +127,7 @@ void AddressSpace::tear_down() {
   mm::leave_group(*this);
   running.fetch_sub(1, std::memory_order_seq_cst);
   freeing_.store(false, std::memory_order_release);
+  if (is_victim.exchange(false, std::memory_order_acq_rel)) shortage_hooks().victim_gone();
 }
 
 void AddressSpace::free_all_locked(DeadAreas& dead) {

@@ -120,6 +120,17 @@ class AddressSpace final : public RefCounted<AddressSpace>,
   bool is_freeing() const { return freeing_.load(std::memory_order_acquire); }
   // Some of its memory was lost for want of memory to keep it in: its tasks must die.
   std::atomic<bool> is_damaged{false};
+  // Its processes were killed because memory was short, and it is not torn down yet.
+  std::atomic<bool> is_victim{false};
+  // What its end would give back, in pages: private ones in place, those of shared windows, those that are set aside.
+  struct Footprint {
+    std::uint64_t in_place = 0, shared = 0, set_aside = 0, virtual_size = 0;
+    std::uint64_t total() const { return in_place + shared + set_aside; }
+  };
+  Footprint footprint() REQUIRES(overlap_lock) EXCLUDES(areas_lock_);
+  bool has_set_aside() const REQUIRES(overlap_lock) { return versions_.set_aside(true) != 0; }
+  // It is to be killed: what is set aside for it goes at once.
+  void drop_set_aside() REQUIRES(overlap_lock);
 
   // --- what user copies and page faults ask (frame/user.h) ---
   Result<> check(std::uint64_t address, std::uint64_t size, Access access) override;
@@ -256,6 +267,7 @@ class AddressSpace final : public RefCounted<AddressSpace>,
   Result<> fill(std::uint64_t begin, std::uint64_t end, bool always) EXCLUDES(lock_);
 
   // populate.cc
+  Result<> populate_once(std::uint64_t page, Access access) EXCLUDES(lock_);
   Result<> populate_locked(std::uint64_t page, Access access, bool& needs_file, RefPtr<SharedWindow>& window, std::uint32_t& prot) REQUIRES(lock_);
   Result<> populate_anonymous_locked(Area& area, std::uint64_t page) REQUIRES(lock_);
   Result<> populate_stub_locked(Area& area, std::uint64_t page) REQUIRES(lock_);

@@ -59,6 +59,7 @@ class Exchange {
 
  private:
   void evict_piece(AddressSpace& from, const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
+  void keep_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
   Result<> save_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
   Result<bool> merge_page(AddressSpace& from, std::uint64_t page) REQUIRES(overlap_lock);
   void place_piece(const Area& area, ContendedRange& range, std::uint64_t begin, std::uint64_t end) REQUIRES(overlap_lock);
@@ -68,7 +69,8 @@ class Exchange {
   Result<> place_page(const Area& area, std::uint64_t page) REQUIRES(overlap_lock);
   void fill_absent() REQUIRES(overlap_lock);
   Result<> fill_page(const Area& area, std::uint64_t page, PageVersion& version) REQUIRES(overlap_lock);
-  Result<> free_in_place(std::uint64_t page) REQUIRES(overlap_lock);
+  enum class Sharers { keep, lose };
+  Result<> free_in_place(std::uint64_t page, Sharers sharers) REQUIRES(overlap_lock);
   // Pages to restrict and pages to give back, in runs.
   void restrict_page(std::uint64_t page, std::uint32_t permissions);
   void restrict_run();
@@ -133,11 +135,28 @@ void Exchange::evict_piece(AddressSpace& from, const Area& area, ContendedRange&
   for (std::uint64_t page = pages.find(begin, end, true); page < end; page = pages.find(page + kPageSize, end, true)) {
     const mm::PageState state = pages.state(page);
     if (!state.present() || state.vacant()) continue;
-    // What cannot be kept is lost, and with it the process.
-    if (!save_page(from, page).ok()) {
-      from.is_damaged.store(true, std::memory_order_relaxed);
+    keep_page(from, page);
+  }
+}
+
+// Sets the page aside. If there is no memory for that, somebody has to go: whoever is worst, `from` or another.
+void Exchange::keep_page(AddressSpace& from, std::uint64_t page) {
+  mm::PageMap& pages = mm::page_map();
+  while (true) {
+    const bool others_need_it = from.versions_.is_shared_in_place(page);
+    if (from.is_damaged.load(std::memory_order_relaxed) && !others_need_it) {
+      from.versions_.take(page);
       pages.mark(page, mm::PageState::kVacant, true);
+      return;
     }
+    const Result<> saved = save_page(from, page);
+    if (saved.ok()) return;
+    if (saved.error() == Errno::nomem && shortage_hooks().make_room(&from)) continue;
+    if (others_need_it) (void)free_in_place(page, Sharers::lose);
+    from.is_damaged.store(true, std::memory_order_relaxed);
+    shortage_hooks().memory_lost(from);
+    pages.mark(page, mm::PageState::kVacant, true);
+    return;
   }
 }
 
@@ -224,7 +243,7 @@ void Exchange::place_piece(const Area& area, ContendedRange& range, std::uint64_
         restrict_page(page, mm::permissions_for(area.prot));
         continue;
       }
-      if (!state.vacant() && !free_in_place(page).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
+      if (!state.vacant() && !free_in_place(page, Sharers::keep).ok()) to_.is_damaged.store(true, std::memory_order_relaxed);
       drop(page);
       continue;
     }
@@ -270,13 +289,21 @@ void Exchange::restrict_run() {
   restrict_begin_ = restrict_end_ = 0;
 }
 
-// Somebody else's content may lie there, shared by several spaces that are not in place now: it is set aside for them.
-Result<> Exchange::free_in_place(std::uint64_t page) {
+// Somebody else's content may lie there, shared by several spaces that are not in place now: it is set aside for them. If that cannot be
+// had, or if it is to be lost, they all are.
+Result<> Exchange::free_in_place(std::uint64_t page, Sharers sharers) {
   OverlapGroup* group = to_.group.load(std::memory_order_relaxed);
   if (group == nullptr) return {};
   for (AddressSpace* member = group->members.front(); member != nullptr; member = group->members.next(*member)) {
     PageVersion* version = member->versions_.find(page);
-    if (version != nullptr && version->in_place()) return mm::set_aside(*version, page);
+    if (version == nullptr || !version->in_place()) continue;
+    Result<> saved = sharers == Sharers::keep ? mm::set_aside(*version, page) : Result<>(Errno::nomem);
+    while (sharers == Sharers::keep && !saved.ok() && saved.error() == Errno::nomem && shortage_hooks().make_room(nullptr))
+      saved = mm::set_aside(*version, page);
+    if (saved.ok()) return {};
+    member->is_damaged.store(true, std::memory_order_relaxed);
+    shortage_hooks().memory_lost(*member);
+    sharers = Sharers::lose;
   }
   return {};
 }
@@ -285,7 +312,7 @@ Result<> Exchange::free_in_place(std::uint64_t page) {
 Result<> Exchange::prepare_page(const Area& area, std::uint64_t page) {
   const mm::PageState state = mm::page_map().state(page);
   if (!state.present()) return {};
-  if (!state.vacant()) TRY(free_in_place(page));
+  if (!state.vacant()) TRY(free_in_place(page, Sharers::keep));
   if (can_overwrite(state, mm::permissions_for(area.prot))) return place_page(area, page);
   drop(page);
   return {};

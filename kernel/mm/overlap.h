@@ -62,6 +62,19 @@ struct OverlapHooks {
   void (*members_changed)(OverlapGroup&);    // a member left: others may run. No spinlocks held
   void (*move_held)(OverlapGroup& from, OverlapGroup& to);  // under residency_lock
 };
+// What task/ provides for when memory is short (task/oom.cc).
+struct ShortageHooks {
+  // A page of the running thread's memory cannot be had, no locks are held. Kills who is worst for that and waits for its end. False:
+  // there will not be more; or the caller itself is to die.
+  bool (*relieve)();
+  // Under overlap_lock: there is no memory to set a page aside. Kills who is worst for that and drops what is set aside for it; if that is
+  // `evicted` (may be null), whose pages are on their way out, it is marked as damaged instead. False: nobody is left.
+  bool (*make_room)(AddressSpace* evicted);
+  void (*memory_lost)(AddressSpace& space);  // its processes must die. Under overlap_lock
+  void (*victim_gone)();                     // the memory of a victim has been given back
+};
+void set_shortage_hooks(const ShortageHooks& hooks);
+const ShortageHooks& shortage_hooks();
 void set_overlap_hooks(const OverlapHooks& hooks);
 const OverlapHooks& overlap_hooks();
 

@@ -84,6 +84,30 @@ void VersionMap::erase(std::uint64_t begin, std::uint64_t end) {
   for (std::uint64_t page = next(begin, end); page < end; page = next(page + kPageSize, end)) take(page);
 }
 
+bool VersionMap::is_shared_in_place(std::uint64_t page) const {
+  if (count_ == 0) return false;
+  const Chunk* chunk = chunk_of(page);
+  if (chunk == nullptr) return false;
+  const RefPtr<PageVersion>& version = chunk->slots[(page >> kPageShift) % kSlots];
+  return version && version->in_place() && version->is_shared();
+}
+
+std::size_t VersionMap::set_aside(bool alone) const {
+  constexpr std::uint64_t kEnd = ~std::uint64_t{0};
+  std::size_t pages = 0;
+  for (std::uint64_t page = next(0, kEnd); page < kEnd; page = next(page + kPageSize, kEnd)) {
+    const PageVersion& version = *find(page);
+    if (!version.in_place() && !(alone && version.is_shared())) ++pages;
+  }
+  return pages;
+}
+
+void VersionMap::erase_set_aside() {
+  constexpr std::uint64_t kEnd = ~std::uint64_t{0};
+  for (std::uint64_t page = next(0, kEnd); page < kEnd; page = next(page + kPageSize, kEnd))
+    if (!find(page)->in_place()) take(page);
+}
+
 void VersionMap::clear() {
   while (Chunk* chunk = chunks_.first()) drop_chunk(*chunk);
   count_ = 0;

@@ -47,6 +47,10 @@ class VersionMap {
   // The first page of [begin, end) with an entry; `end` if there is none.
   std::uint64_t next(std::uint64_t begin, std::uint64_t end) const;
   void erase(std::uint64_t begin, std::uint64_t end);
+  bool is_shared_in_place(std::uint64_t page) const;
+  // Contents that are set aside; those of them that nobody else has.
+  std::size_t set_aside(bool alone) const;
+  void erase_set_aside();
   void clear();
 
  private:

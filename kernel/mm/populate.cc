@@ -37,7 +37,13 @@ Result<> read_run(std::uint64_t begin, std::uint64_t end, std::uint64_t bias, Fi
 }  // namespace
 
 Result<> AddressSpace::populate(std::uint64_t address, Access access) {
-  const std::uint64_t page = round_down(address, kPageSize);
+  while (true) {
+    const Result<> done = populate_once(round_down(address, kPageSize), access);
+    if (done.ok() || done.error() != Errno::nomem || shortage_hooks().relieve == nullptr || !shortage_hooks().relieve()) return done;
+  }
+}
+
+Result<> AddressSpace::populate_once(std::uint64_t page, Access access) {
   bool needs_file = false;
   std::uint32_t prot = 0;
   RefPtr<SharedWindow> window;

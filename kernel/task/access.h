@@ -71,6 +71,8 @@ struct ProcessAccess {
   static WaitQueue& stop_queue(Process& process) { return process.stop_queue_; }
   static WaitQueue& thread_ended(Process& process) { return process.thread_ended_; }
   // process lock
+  static SpinLock<LockRank::process>& lock(Process& process) { return process.lock_; }
+  static const RefPtr<AddressSpace>& mm(Process& process) REQUIRES(lock(process)) { return process.mm_; }
   static void set_mm(Process& process, RefPtr<AddressSpace> mm) {
     {
       const LockGuard guard(process.lock_);

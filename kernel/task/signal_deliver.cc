@@ -139,6 +139,7 @@ std::optional<abi::SigInfo> page_fault(Task& task, std::uint64_t address, std::u
     const Result<> again = task.mm().populate(address, access);
     if (again.ok()) return std::nullopt;
     if (again.error() == Errno::nomem) {
+      if (task.is_dying()) return std::nullopt;  // it was chosen itself (task/oom.cc)
       LOG(error) << "out of enclave memory: process " << static_cast<std::int32_t>(task.process().pid())
                  << " is killed (resource_limits.user_space_max_size)";
       return abi::SigInfo::from_kernel(abi::kSigKill);

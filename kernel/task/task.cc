@@ -130,6 +130,7 @@ void Task::run() {
 }
 
 void Task::on_memory_lost() {
+  if (is_dying()) return;
   LOG(error) << "no memory to keep the pages of process " << static_cast<std::int32_t>(process().pid())
              << " while another with the same addresses runs: it is killed (resource_limits.kernel_space_heap_max_size)";
   process().request_exit(abi::wait_signaled(abi::kSigKill, false));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "abi/process.h"
 #include "abi/signal.h"
@@ -75,13 +76,14 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   // While an object lives, only death interrupts waits of the running task ("killable").
   class KillableSection {
    public:
-    explicit KillableSection(Task& task) : task_(task) { task_.killable_only_ = true; }
-    ~KillableSection() { task_.killable_only_ = false; }
+    explicit KillableSection(Task& task) : task_(task), before_(std::exchange(task.killable_only_, true)) {}
+    ~KillableSection() { task_.killable_only_ = before_; }
     KillableSection(const KillableSection&) = delete;
     KillableSection& operator=(const KillableSection&) = delete;
 
    private:
     Task& task_;
+    const bool before_;
   };
 
   // A call with a relative timeout calls this with its absolute deadline; if it is interrupted and restarted (by Errno::restart or

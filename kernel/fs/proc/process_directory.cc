@@ -54,7 +54,7 @@ constexpr auto kEntries = std::to_array<ProcessEntry>({
     {.name = "wchan", .kind = Kind::text, .mode = 0444, .text = "0"},
     {.name = "schedstat", .kind = Kind::text, .mode = 0444, .show = proc::show_schedstat},
     {.name = "cgroup", .kind = Kind::text, .mode = 0444, .text = "0::/\n"},
-    {.name = "oom_score", .kind = Kind::text, .mode = 0444, .text = "0\n"},
+    {.name = "oom_score", .kind = Kind::text, .mode = 0444, .show = proc::show_oom_score},
     {.name = "oom_adj", .kind = Kind::text, .mode = 0644, .show = proc::show_oom_adj},
     {.name = "oom_score_adj", .kind = Kind::text, .mode = 0644, .show = proc::show_oom_score_adj, .store = proc::store_oom_score_adj},
     {.name = "loginuid", .kind = Kind::text, .mode = 0644, .text = "4294967295"},

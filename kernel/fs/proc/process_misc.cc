@@ -2,11 +2,10 @@
 #include <array>
 
 #include "kernel/fs/proc/procfs.h"
+#include "kernel/task/oom.h"
 
 namespace kernel::proc {
 namespace {
-
-constexpr std::int64_t kOomAdjustMax = 1000;
 
 std::string_view name_of(const std::array<char, abi::kTaskCommLength>& name) {
   const std::string_view all(name.data(), name.size());
@@ -100,6 +99,11 @@ Result<> store_oom_score_adj(const ProcSubject& subject, std::string_view text) 
   if (value < -kOomAdjustMax || value > kOomAdjustMax) return Errno::inval;
   if (value < subject.process->oom_score_adj.load() && !current_task().credentials().has(Capability::sys_resource)) return Errno::acces;
   subject.process->oom_score_adj.store(static_cast<std::int32_t>(value), std::memory_order_relaxed);
+  return {};
+}
+
+Result<> show_oom_score(const ProcSubject& subject, Text& out) {
+  out << oom_score(*subject.process) << '\n';
   return {};
 }
 

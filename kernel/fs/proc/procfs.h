@@ -64,6 +64,7 @@ Result<> show_sched(const ProcSubject& subject, Text& out);
 Result<> show_schedstat(const ProcSubject& subject, Text& out);
 Result<> show_oom_score_adj(const ProcSubject& subject, Text& out);
 Result<> store_oom_score_adj(const ProcSubject& subject, std::string_view text);
+Result<> show_oom_score(const ProcSubject& subject, Text& out);
 Result<> show_oom_adj(const ProcSubject& subject, Text& out);
 Result<> show_timer_slack(const ProcSubject& subject, Text& out);
 Result<> show_personality(const ProcSubject& subject, Text& out);

@@ -12,6 +12,7 @@
 #include "kernel/mm/overlap.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/shared.h"
+#include "kernel/task/oom.h"
 #include "kernel/task/process.h"
 #include "kernel/task/scheduler.h"
 #include "kernel/task/task.h"
@@ -142,7 +143,8 @@ Result<> show_vmstat(Text& out, std::uint32_t) {
   const Memory memory = memory_now();
   out << "nr_free_pages " << memory.free / kPageSize << "\nnr_anon_pages " << memory.user / kPageSize
       << "\nnr_mapped 0\nnr_file_pages 0\nnr_dirty 0\nnr_writeback 0\nnr_shmem 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n"
-         "oom_kill 0\n";
+         "oom_kill "
+      << oom_kills() << '\n';
   return {};
 }
 
