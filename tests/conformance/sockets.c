@@ -104,7 +104,8 @@ static void names(void)
 
 static void datagrams(void)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "\0conformance"}, from;
+    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = ""}, from;
+    snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "c%010d", (int)getpid()); // natively other runs use such names at the same time
     socklen_t size = offsetof(struct sockaddr_un, sun_path) + 12, length = sizeof from;
     int r = socket(AF_UNIX, SOCK_DGRAM, 0), s = socket(AF_UNIX, SOCK_DGRAM, 0);
     char b[16];

@@ -19,6 +19,9 @@
 
 extern char **environ;
 
+// Natively the keys are those of the whole machine, and other runs of this program use them at the same time.
+#define KEY(n) ((key_t)(0x7e000000 + (n) * 0x400000 + getpid()))
+
 union semun {
     int val;
     struct semid_ds *buf;
@@ -101,16 +104,16 @@ static int role(char **argv)
 static void shared_memory(void)
 {
     struct shmid_ds ds;
-    RES(shmget(0x7e57ab01, 100, 0));
+    RES(shmget(KEY(1), 100, 0));
     RES(shmget(IPC_PRIVATE, 0, IPC_CREAT | 0600));
-    int id = shmget(0x7e57ab01, 10000, IPC_CREAT | IPC_EXCL | 0640);
+    int id = shmget(KEY(1), 10000, IPC_CREAT | IPC_EXCL | 0640);
     CHECK(id >= 0);
-    RES(shmget(0x7e57ab01, 100, IPC_CREAT | IPC_EXCL | 0640));
-    CHECK(shmget(0x7e57ab01, 100, 0) == id);
-    RES(shmget(0x7e57ab01, 10001, 0));
+    RES(shmget(KEY(1), 100, IPC_CREAT | IPC_EXCL | 0640));
+    CHECK(shmget(KEY(1), 100, 0) == id);
+    RES(shmget(KEY(1), 10001, 0));
     RES(shmctl(id, IPC_STAT, &ds));
     printf("size %zu attached %lu mode %o\n", ds.shm_segsz, (unsigned long)ds.shm_nattch, ds.shm_perm.mode);
-    CHECK(ds.shm_perm.__key == 0x7e57ab01 && ds.shm_cpid == getpid() && ds.shm_lpid == 0 && ds.shm_atime == 0 && ds.shm_ctime != 0);
+    CHECK(ds.shm_perm.__key == KEY(1) && ds.shm_cpid == getpid() && ds.shm_lpid == 0 && ds.shm_atime == 0 && ds.shm_ctime != 0);
     CHECK(ds.shm_perm.uid == geteuid() && ds.shm_perm.cuid == geteuid());
     RES(shmat(id, (void *)1, 0) == (void *)-1);
     RES((long)shmat(-1, NULL, 0));
@@ -157,7 +160,7 @@ static void shared_memory(void)
     RES(shmctl(id, SHM_UNLOCK, NULL));
     // Removal while attached: no key, still usable, gone with the last attachment.
     RES(shmctl(id, IPC_RMID, NULL));
-    RES(shmget(0x7e57ab01, 100, 0));
+    RES(shmget(KEY(1), 100, 0));
     RES(shmctl(id, IPC_STAT, &ds));
     printf("mode %o key %d attached %lu\n", ds.shm_perm.mode, ds.shm_perm.__key, (unsigned long)ds.shm_nattch);
     RES(run("shm-add", id, 1));
@@ -235,14 +238,14 @@ static void semaphores(void)
     union semun u;
     struct semid_ds ds;
     unsigned short values[4] = {1, 2, 3, 4};
-    RES(semget(0x7e57ab02, 1, 0));
+    RES(semget(KEY(2), 1, 0));
     RES(semget(IPC_PRIVATE, 0, 0600));
     RES(semget(IPC_PRIVATE, -1, 0600));
     RES(semget(IPC_PRIVATE, 1000000, 0600));
-    int id = semget(0x7e57ab02, 4, IPC_CREAT | 0600);
+    int id = semget(KEY(2), 4, IPC_CREAT | 0600);
     the_sem = id;
-    CHECK(id >= 0 && semget(0x7e57ab02, 2, 0) == id);
-    RES(semget(0x7e57ab02, 5, 0));
+    CHECK(id >= 0 && semget(KEY(2), 2, 0) == id);
+    RES(semget(KEY(2), 5, 0));
     u.array = values;
     RES(semctl(id, 0, SETALL, u));
     memset(values, 0, sizeof values);
@@ -423,11 +426,11 @@ static void messages(void)
 {
     static struct message m;
     struct msqid_ds ds;
-    RES(msgget(0x7e57ab03, 0));
-    int id = msgget(0x7e57ab03, IPC_CREAT | 0600);
+    RES(msgget(KEY(3), 0));
+    int id = msgget(KEY(3), IPC_CREAT | 0600);
     the_queue = id;
-    CHECK(id >= 0 && msgget(0x7e57ab03, 0600) == id);
-    RES(msgget(0x7e57ab03, IPC_CREAT | IPC_EXCL));
+    CHECK(id >= 0 && msgget(KEY(3), 0600) == id);
+    RES(msgget(KEY(3), IPC_CREAT | IPC_EXCL));
     m.type = 0;
     RES(msgsnd(id, &m, 1, 0));
     m.type = 1;
@@ -557,10 +560,10 @@ int main(int argc, char **argv)
 {
     if (argc > 4 && !strcmp(argv[1], "as"))
         return role(argv);
-    // What a run that was killed has left.
-    shmctl(shmget(0x7e57ab01, 0, 0), IPC_RMID, NULL);
-    semctl(semget(0x7e57ab02, 0, 0), 0, IPC_RMID);
-    msgctl(msgget(0x7e57ab03, 0), IPC_RMID, NULL);
+    // What another run left that was killed.
+    shmctl(shmget(KEY(1), 0, 0), IPC_RMID, NULL);
+    semctl(semget(KEY(2), 0, 0), 0, IPC_RMID);
+    msgctl(msgget(KEY(3), 0), IPC_RMID, NULL);
     alarm(60);
     shared_memory();
     semaphores();
