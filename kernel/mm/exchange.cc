@@ -163,8 +163,9 @@ void Exchange::keep_page(AddressSpace& from, std::uint64_t page) {
 Result<> Exchange::save_page(AddressSpace& from, std::uint64_t page) {
   mm::PageMap& pages = mm::page_map();
   if (PageVersion* version = from.versions_.find(page); version != nullptr) {
-    // Others see the same. It stays in place unless the newcomer has something else there.
-    if (!version->in_place() || to_.versions_.find(page) == version) return {};
+    // Others see the same. It stays in place unless the newcomer has something else there. (Most have not, and then the version itself, a
+    // cache miss, is not looked at.)
+    if (to_.versions_.find(page) == version || !version->in_place()) return {};
     if (!to_.holds(page, page + kPageSize)) return {};
     TRY(mm::set_aside(*version, page));
   } else {
@@ -231,11 +232,13 @@ void Exchange::place_piece(const Area& area, ContendedRange& range, std::uint64_
   mm::PageMap& pages = mm::page_map();
   const bool same = mm::can_refill(area) && area.mapping != 0 && range.content == area.mapping;
   if (same && range.content_prot == area.prot && to_.versions_.next(begin, end) == end) return;
+  std::uint64_t entry = to_.versions_.next(begin, end);
   for (std::uint64_t page = begin; page < end; page += kPageSize) {
-    page = std::min(pages.find(page, end, true), to_.versions_.next(page, end));
+    if (entry < page) entry = to_.versions_.next(page, end);
+    page = std::min(pages.find(page, end, true), entry);
     if (page >= end) return;
     const mm::PageState state = pages.state(page);
-    const PageVersion* version = to_.versions_.find(page);
+    const PageVersion* version = page == entry ? to_.versions_.find(page) : nullptr;
     if (version == nullptr) {
       // Unwritten pages of the same file are right as they are, as is what nobody else has touched.
       if (!state.present() || (!state.vacant() && !range.is_mixed)) continue;

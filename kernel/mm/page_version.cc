@@ -24,12 +24,16 @@ void PageVersion::put_in_place() {
 
 VersionMap::Chunk* VersionMap::chunk_of(std::uint64_t page) const {
   const std::uint64_t number = (page >> kPageShift) / kSlots;
+  if (number == recent_number_) return recent_;
   Chunk* chunk = chunks_.floor(number);
-  return chunk != nullptr && chunk->number == number ? chunk : nullptr;
+  recent_ = chunk != nullptr && chunk->number == number ? chunk : nullptr;
+  recent_number_ = number;
+  return recent_;
 }
 
 void VersionMap::drop_chunk(Chunk& chunk) {
   chunks_.remove(chunk);
+  if (recent_ == &chunk) recent_ = nullptr;  // there is none of that number now
   const Own<Chunk> gone = Own<Chunk>::adopt(&chunk, {.size = sizeof(Chunk), .align = alignof(Chunk)});
 }
 
@@ -46,6 +50,8 @@ Result<> VersionMap::add(std::uint64_t page, Ref<PageVersion> version) {
     fresh->number = (page >> kPageShift) / kSlots;
     chunk = fresh.leak();
     chunks_.insert(*chunk);
+    recent_ = chunk;
+    recent_number_ = chunk->number;
   }
   const std::uint64_t slot = (page >> kPageShift) % kSlots;
   KASSERT(!chunk->slots[slot]);
@@ -72,7 +78,7 @@ std::uint64_t VersionMap::next(std::uint64_t begin, std::uint64_t end) const {
   const Chunk* chunk = chunk_of(begin);
   std::uint64_t bits = chunk == nullptr ? 0 : chunk->used & (~std::uint64_t{0} << (first % kSlots));
   if (bits == 0) {
-    chunk = chunks_.ceiling(first / kSlots + 1);
+    chunk = chunk != nullptr ? Tree<Chunk, Traits>::next(*chunk) : chunks_.ceiling(first / kSlots + 1);
     if (chunk == nullptr) return end;
     bits = chunk->used;
   }

@@ -33,7 +33,8 @@ class PageVersion final : public RefCounted<PageVersion> {
   mm::PageBuffer buffer_;
 };
 
-// What one address space knows of pages whose content is not simply the page in place: page -> version, in order of addresses.
+// What one address space knows of pages whose content is not simply the page in place: page -> version, in order of addresses. Exchanges walk
+// it page by page, so that the place of the last look is kept: calls exclude each other, the const ones too (overlap_lock).
 class VersionMap {
  public:
   VersionMap() = default;
@@ -68,6 +69,9 @@ class VersionMap {
   void drop_chunk(Chunk& chunk);
   Tree<Chunk, Traits> chunks_;
   std::size_t count_ = 0;
+  // The last number that was looked for, or found behind it, and its chunk: nullptr if there is none.
+  mutable std::uint64_t recent_number_ = ~std::uint64_t{0};
+  mutable Chunk* recent_ = nullptr;
 };
 
 }  // namespace kernel
