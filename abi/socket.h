@@ -10,7 +10,7 @@
 namespace abi {
 
 inline constexpr std::int32_t kAfUnspec = 0, kAfUnix = 1, kAfInet = 2, kAfInet6 = 10, kAfNetlink = 16, kAfPacket = 17, kAfMax = 46;
-inline constexpr std::int32_t kSockStream = 1, kSockDgram = 2, kSockRaw = 3, kSockRdm = 4, kSockSeqPacket = 5, kSockTypeMask = 0xf;
+inline constexpr std::int32_t kSockStream = 1, kSockDgram = 2, kSockRaw = 3, kSockRdm = 4, kSockSeqPacket = 5, kSockMax = 11, kSockTypeMask = 0xf;
 inline constexpr std::uint32_t kSockNonBlock = 04000, kSockCloExec = 02000000;
 
 inline constexpr std::int32_t kShutRd = 0, kShutWr = 1, kShutRdWr = 2;
@@ -25,7 +25,7 @@ inline constexpr std::int32_t kSolSocket = 1;
 inline constexpr std::int32_t kSoDebug = 1, kSoReuseAddr = 2, kSoType = 3, kSoError = 4, kSoDontRoute = 5, kSoBroadcast = 6, kSoSndBuf = 7,
                               kSoRcvBuf = 8, kSoKeepAlive = 9, kSoOobInline = 10, kSoNoCheck = 11, kSoPriority = 12, kSoLinger = 13,
                               kSoBsdCompat = 14, kSoReusePort = 15, kSoPassCred = 16, kSoPeerCred = 17, kSoRcvLowat = 18, kSoSndLowat = 19,
-                              kSoRcvTimeo = 20, kSoSndTimeo = 21, kSoTimestamp = 29, kSoAcceptConn = 30, kSoPeerSec = 31, kSoSndBufForce = 32,
+                              kSoRcvTimeo = 20, kSoSndTimeo = 21, kSoTimestamp = 29, kSoTimestampNs = 35, kSoAcceptConn = 30, kSoPeerSec = 31, kSoSndBufForce = 32,
                               kSoRcvBufForce = 33, kSoPassSec = 34, kSoMark = 36, kSoProtocol = 38, kSoDomain = 39, kSoPeekOff = 42,
                               kSoBusyPoll = 46, kSoIncomingCpu = 49, kSoCookie = 57, kSoPeerGroups = 59, kSoRcvTimeoNew = 66,
                               kSoSndTimeoNew = 67;

@@ -34,6 +34,7 @@ PROGRAMS = {
     "mqueue": ("mqueue.c", "gcc", []),
     "pidfd": ("pidfd.c", "gcc", []),
     "sockets": ("sockets.c", "gcc", []),
+    "inet": ("inet.c", "gcc", []),
     "tty": ("tty.c", "gcc", []),
     "jobs": ("jobs.c", "gcc", []),
     "inotify": ("inotify.c", "gcc", []),

@@ -1,12 +1,14 @@
 #include "kernel/net/socket.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "abi/fs.h"
 #include "abi/time.h"
 #include "kernel/base/string.h"
 #include "kernel/frame/bytes.h"
-#include "kernel/host/log.h"
+#include "kernel/net/inet_socket.h"
+#include "kernel/net/netlink_socket.h"
 #include "kernel/net/unix_socket.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
@@ -50,13 +52,32 @@ Socket::Socket(std::int32_t domain, std::int32_t type, std::int32_t protocol, st
                       {abi::kSoTimestamp, 0},
                       {abi::kSoPassSec, 0},
                       {abi::kSoDontRoute, 0},
-                      {abi::kSoMark, 0}}} {}
+                      {abi::kSoMark, 0},
+                      {abi::kSoNoCheck, 0},
+                      {abi::kSoTimestampNs, 0}}} {}
 
 Instant Socket::deadline(const std::atomic<std::uint64_t>& timeout) {
   const std::uint64_t ns = timeout.load(std::memory_order_relaxed);
   Instant at = 0;
   if (ns == 0 || __builtin_add_overflow(monotonic_now(), ns, &at)) return kNever;
   return at;
+}
+
+std::int32_t Socket::plain_value(std::int32_t name) const {
+  for (const PlainOption& option : plain_options_)
+    if (option.name == name) return option.value.load(std::memory_order_relaxed);
+  return 0;
+}
+
+void Socket::set_plain(std::int32_t name, std::int32_t value) {
+  if (std::atomic<std::int32_t>* plain = plain_option(name)) plain->store(value, std::memory_order_relaxed);
+}
+
+void Socket::copy_plain_options(const Socket& other) {
+  for (PlainOption& option : plain_options_) option.value.store(other.plain_value(option.name), std::memory_order_relaxed);
+  receive_timeout_.store(other.receive_timeout_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  send_timeout_.store(other.send_timeout_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  for (std::size_t i = 0; i < linger_.size(); ++i) linger_[i].store(other.linger_[i].load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
 
 std::atomic<std::int32_t>* Socket::plain_option(std::int32_t name) {
@@ -66,6 +87,7 @@ std::atomic<std::int32_t>* Socket::plain_option(std::int32_t name) {
 }
 
 Result<std::size_t> Socket::read(IoSink& sink) {
+  if (sink.full()) return std::size_t{0};
   ReceiveRequest request{.sink = sink};
   return receive(request);
 }
@@ -118,7 +140,7 @@ Result<std::size_t> Socket::get_option(Task&, std::int32_t level, std::int32_t n
   return give(into, plain->load(std::memory_order_relaxed));
 }
 
-Result<> Socket::set_option(Task&, std::int32_t level, std::int32_t name, std::span<const std::byte> value) {
+Result<> Socket::set_option(Task& task, std::int32_t level, std::int32_t name, std::span<const std::byte> value) {
   if (level != abi::kSolSocket) return Errno::noprotoopt;
   switch (name) {
     case abi::kSoPassCred: pass_credentials_.store(TRY(number_from(value)) != 0, std::memory_order_relaxed); return {};
@@ -151,27 +173,49 @@ Result<> Socket::set_option(Task&, std::int32_t level, std::int32_t name, std::s
     case abi::kSoAcceptConn: return Errno::noprotoopt;
     default: break;
   }
-  const std::int32_t number = TRY(number_from(value));
+  return set_plain_option(task, name, TRY(number_from(value)));
+}
+
+// socket(7), options that are a number.
+Result<> Socket::set_plain_option(Task& task, std::int32_t name, std::int32_t number) {
   if (name == abi::kSoSndBufForce) name = abi::kSoSndBuf;
   if (name == abi::kSoRcvBufForce) name = abi::kSoRcvBuf;
   std::atomic<std::int32_t>* plain = plain_option(name);
   if (plain == nullptr) return Errno::noprotoopt;
-  // socket(7): the kernel doubles buffer sizes, and clips them.
-  const bool is_size = name == abi::kSoSndBuf || name == abi::kSoRcvBuf;
-  plain->store(is_size ? std::clamp(number, 1152, kDefaultBuffer) * 2 : number, std::memory_order_relaxed);
+  const Ref<const Credentials> who = task.credentials_ref();
+  const bool may_all = who->has(Capability::net_admin) || who->has(Capability::net_raw);
+  constexpr std::int32_t kLeastSend = 4608, kLeastReceive = 2304, kMostPriority = 6;
+  switch (name) {
+    // The kernel doubles buffer sizes, and clips them.
+    case abi::kSoSndBuf: number = std::max(std::clamp(number, 0, kDefaultBuffer) * 2, kLeastSend); break;
+    case abi::kSoRcvBuf: number = std::max(std::clamp(number, 0, kDefaultBuffer) * 2, kLeastReceive); break;
+    case abi::kSoRcvLowat: number = number < 0 ? std::numeric_limits<std::int32_t>::max() : std::max(number, 1); break;
+    case abi::kSoPriority:
+      if ((number < 0 || number > kMostPriority) && !may_all) return Errno::perm;
+      break;
+    case abi::kSoMark:
+      if (!may_all) return Errno::perm;
+      break;
+    default: number = number != 0 ? 1 : 0; break;
+  }
+  plain->store(number, std::memory_order_relaxed);
   return {};
 }
 
 Result<Ref<Socket>> make_socket(Task& task, std::int32_t domain, std::int32_t type, std::int32_t protocol, std::uint32_t flags) {
   if (domain < 0 || domain >= abi::kAfMax) return Errno::afnosupport;
   if (domain == abi::kAfUnix) return make_unix_socket(task, type, protocol, flags);
-  if (domain == abi::kAfInet || domain == abi::kAfInet6) LOG(warn) << "socket: internet addresses are not supported yet";
+  if (type < 0 || type >= abi::kSockMax) return Errno::inval;
+  if (domain == abi::kAfInet || domain == abi::kAfInet6) return make_inet_socket(task, domain, type, protocol, flags);
+  if (domain == abi::kAfNetlink) return make_netlink_socket(task, type, protocol, flags);
   return Errno::afnosupport;
 }
 
 Result<SocketPair> make_socket_pair(Task& task, std::int32_t domain, std::int32_t type, std::int32_t protocol, std::uint32_t flags) {
   if (domain == abi::kAfUnix) return make_unix_pair(task, type, protocol, flags);
-  return domain == abi::kAfInet || domain == abi::kAfInet6 ? Errno::opnotsupp : Errno::afnosupport;
+  // Whatever socket(2) says against such a socket comes first.
+  TRY(make_socket(task, domain, type, protocol, flags));
+  return Errno::opnotsupp;
 }
 
 }  // namespace kernel

@@ -24,11 +24,19 @@ struct SocketAddress {
   std::span<const std::byte> view() const LIFETIMEBOUND { return std::span<const std::byte>(bytes).first(size); }
 };
 
-// What travels beside data (SCM_RIGHTS, SCM_CREDENTIALS).
+// A control message of another level than SOL_SOCKET, or a time stamp.
+struct ControlMessage {
+  std::int32_t level = 0, type = 0;
+  std::array<std::byte, 24> data{};
+  std::size_t size = 0;
+};
+
+// What travels beside data (SCM_RIGHTS, SCM_CREDENTIALS, and what a datagram's options ask for).
 struct Ancillary {
   Vec<FileHandle> files;
   InFlight flight;  // counts the files
   std::optional<abi::Ucred> credential;
+  Vec<ControlMessage> messages;  // to a program only
   bool empty() const { return files.empty() && !credential; }
 };
 
@@ -88,6 +96,12 @@ class Socket : public OpenFile {
   bool must_not_block(std::uint32_t message_flags) const { return is_nonblocking() || (message_flags & abi::kMsgDontWait) != 0; }
   Instant receive_deadline() const { return deadline(receive_timeout_); }
   Instant send_deadline() const { return deadline(send_timeout_); }
+  // Of an option that is a number and kept here.
+  std::int32_t plain_value(std::int32_t name) const;
+  void set_plain(std::int32_t name, std::int32_t value);
+  void copy_plain_options(const Socket& other);
+  bool resets_at_close() const { return linger_[0].load(std::memory_order_relaxed) != 0 && linger_[1].load(std::memory_order_relaxed) == 0; }
+  std::uint64_t number() const { return number_; }
   bool passes_credentials() const { return pass_credentials_.load(std::memory_order_relaxed); }
 
  private:
@@ -98,13 +112,14 @@ class Socket : public OpenFile {
     std::atomic<std::int32_t> value;
   };
   std::atomic<std::int32_t>* plain_option(std::int32_t name);
+  Result<> set_plain_option(Task& task, std::int32_t name, std::int32_t number);
 
   const std::int32_t domain_, type_, protocol_;
   const std::uint64_t number_;  // inode number
   Nameless nameless_{mode_of(FileType::socket) | 0777, Nameless::Changes::allowed};
   std::atomic<std::uint64_t> receive_timeout_{0}, send_timeout_{0};  // ns, 0 = none
   std::atomic<bool> pass_credentials_{false};
-  std::array<PlainOption, 13> plain_options_;
+  std::array<PlainOption, 15> plain_options_;
   std::array<std::atomic<std::int32_t>, 2> linger_{};
 };
 

@@ -40,6 +40,15 @@ void StreamBuffer::drop_marks() {
   }
 }
 
+std::size_t StreamBuffer::skip(std::uint64_t most) {
+  drop_marks();
+  const PositionGuard guard(read_lock_);
+  const std::uint64_t head = head_.load(std::memory_order_relaxed);
+  const std::uint64_t count = std::min(most, tail_.load(std::memory_order_acquire) - head);
+  head_.store(head + count, std::memory_order_release);
+  return count;
+}
+
 std::span<std::byte> StreamBuffer::piece(std::uint64_t at, std::uint64_t most) {
   const std::size_t offset = at & (ring_.size() - 1);
   return ring_.subspan(offset, std::min<std::uint64_t>(most, ring_.size() - offset));

@@ -34,11 +34,16 @@ class StreamBuffer {
   // the bytes, from `skip` on, where they are. `drained`: room has come where there was little.
   Result<std::size_t> read(IoSink& sink, Ancillary* ancillary, bool peek, bool& drained);
 
+  // Drops up to `most` of the bytes that are there, with what was attached: how many.
+  std::size_t skip(std::uint64_t most);
   // Nobody will read any more: closes the files in flight.
   void drop_marks() EXCLUDES(marks_lock_);
 
   std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }
   bool has_data() const { return used() != 0; }
+  // How many bytes have ever come in and gone out.
+  std::uint64_t given() const { return tail_.load(std::memory_order_acquire); }
+  std::uint64_t taken() const { return head_.load(std::memory_order_acquire); }
   // A writer finds a good part of it free.
   bool is_writable() const;
   bool has_room() const { return used() < size_.load(std::memory_order_acquire) || size_.load(std::memory_order_acquire) < kMaxSize; }

@@ -4,6 +4,7 @@
 
 #include "abi/fs.h"
 #include "kernel/frame/bytes.h"
+#include "kernel/net/interface.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
 
@@ -353,7 +354,7 @@ std::uint32_t UnixSocket::readiness() {
   return events;
 }
 
-Result<std::uint64_t> UnixSocket::ioctl(Task&, std::uint32_t request, std::uint64_t argument) {
+Result<std::uint64_t> UnixSocket::ioctl(Task& task, std::uint32_t request, std::uint64_t argument) {
   std::uint64_t count = 0;
   if (request == abi::kFioNRead) {
     if (is_listening()) return Errno::inval;
@@ -362,7 +363,8 @@ Result<std::uint64_t> UnixSocket::ioctl(Task&, std::uint32_t request, std::uint6
     const RefPtr<UnixEnd> other = peer();
     count = other && type() == abi::kSockStream ? other->stream().used() : 0;
   } else {
-    return Errno::notty;
+    TRY(interface_ioctl(task, request, argument));
+    return std::uint64_t{0};
   }
   TRY(UserPtr<std::int32_t>(argument).store(static_cast<std::int32_t>(std::min<std::uint64_t>(count, 0x7fffffff))));
   return std::uint64_t{0};

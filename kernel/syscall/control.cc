@@ -50,8 +50,8 @@ class ControlWriter {
   // Bytes of data that a message begun here could hold.
   std::uint64_t space() const { return room_ - used_ > sizeof(abi::CmsgHdr) ? room_ - used_ - sizeof(abi::CmsgHdr) : 0; }
   bool has_header_room() const { return room_ - used_ >= sizeof(abi::CmsgHdr); }
-  Result<> add(std::int32_t type, std::span<const std::byte> data) {
-    const abi::CmsgHdr header{.length = sizeof(abi::CmsgHdr) + data.size(), .level = abi::kSolSocket, .type = type};
+  Result<> add(std::int32_t type, std::span<const std::byte> data, std::int32_t level = abi::kSolSocket) {
+    const abi::CmsgHdr header{.length = sizeof(abi::CmsgHdr) + data.size(), .level = level, .type = type};
     TRY(UserPtr<abi::CmsgHdr>(address_ + used_).store(header));
     TRY(UserPtr<std::byte>(address_ + used_ + sizeof(header)).store_all(data));
     used_ = std::min(used_ + abi::cmsg_align(header.length), room_);
@@ -116,6 +116,12 @@ Result<> load_control(Task& task, const abi::MsgHdr& header, Ancillary& into) {
 
 Result<> store_control(Task& task, abi::MsgHdr& header, Ancillary& from, bool close_on_exec) {
   ControlWriter writer(header.control, header.control != 0 ? header.control_length : 0);
+  for (const ControlMessage& message : from.messages) {
+    if (writer.space() >= message.size)
+      TRY(writer.add(message.type, std::span(message.data).first(message.size), message.level));
+    else
+      header.flags |= abi::kMsgCtrunc;
+  }
   if (from.credential) {
     if (writer.space() >= sizeof(abi::Ucred)) {
       const abi::Ucred credential = *from.credential;

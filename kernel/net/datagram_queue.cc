@@ -1,0 +1,38 @@
+#include "kernel/net/datagram_queue.h"
+
+namespace kernel {
+
+bool DatagramQueue::push(Ref<Datagram> datagram, std::size_t most) {
+  const LockGuard guard(lock_);
+  const std::size_t size = datagram->data.size() + kOverhead;
+  const std::size_t waiting = bytes_.load(std::memory_order_relaxed);
+  if (waiting != 0 && waiting + size > most) return false;
+  bytes_.store(waiting + size, std::memory_order_relaxed);
+  list_.push_back(*datagram.leak());
+  count_.fetch_add(1, std::memory_order_release);
+  return true;
+}
+
+RefPtr<Datagram> DatagramQueue::take(bool peek) {
+  const LockGuard guard(lock_);
+  Datagram* first = list_.front();
+  if (first == nullptr) return nullptr;
+  if (peek) return RefPtr<Datagram>(first);
+  first->unlink();
+  bytes_.fetch_sub(first->data.size() + kOverhead, std::memory_order_relaxed);
+  count_.fetch_sub(1, std::memory_order_release);
+  return Ref<Datagram>::adopt(*first);  // the list's reference
+}
+
+std::size_t DatagramQueue::next_size() const {
+  const LockGuard guard(lock_);
+  const Datagram* first = list_.front();
+  return first == nullptr ? 0 : first->data.size();
+}
+
+void DatagramQueue::clear() {
+  while (take(false)) {
+  }
+}
+
+}  // namespace kernel
