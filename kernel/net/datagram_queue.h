@@ -29,7 +29,7 @@ class DatagramQueue {
   DatagramQueue() = default;
   ~DatagramQueue() { clear(); }
   // False if more than `most` bytes would wait: it is dropped.
-  bool push(Ref<Datagram> datagram, std::size_t most) EXCLUDES(lock_);
+  bool push(const Ref<Datagram>& datagram, std::size_t most) EXCLUDES(lock_);
   // The oldest, taken out unless `peek`; null if there is none.
   RefPtr<Datagram> take(bool peek) EXCLUDES(lock_);
   std::size_t next_size() const EXCLUDES(lock_);

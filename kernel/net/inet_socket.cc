@@ -39,7 +39,11 @@ Result<> InetSocket::bind(Task& task, std::span<const std::byte> address) {
   TRY(check_bindable(local.address, is_v6_only()));
   const Ref<const Credentials> who = task.credentials_ref();
   if (local.port != 0 && local.port < kFirstUnprivileged && !who->has(Capability::net_bind_service)) return Errno::acces;
-  return inet_table().bind(*end_, local);
+  TRY(inet_table().bind(*end_, local));
+  if (local.address.is_v4() || local.address.is_any()) return {};
+  // An address of IPv6 takes nothing of IPv4.
+  end_->v6_only.store(true, std::memory_order_relaxed);
+  return options_.set(abi::kIpProtoIpv6, abi::kIpv6V6Only, 1);
 }
 
 Result<SocketAddress> InetSocket::local_address() { return make_inet_address(domain(), inet_table().names(*end_).local); }
@@ -64,7 +68,7 @@ Result<std::size_t> InetSocket::get_option(Task& task, std::int32_t level, std::
     copy_bytes(into, std::as_bytes(std::span<const abi::Ucred, 1>(&nobody, 1)).first(count));
     return count;
   }
-  if (!has_level(domain(), level)) return level == abi::kIpProtoIp || level == abi::kIpProtoIpv6 ? Errno::noprotoopt : Errno::opnotsupp;
+  if (!has_level(domain(), level)) return Errno::opnotsupp;
   if (level == abi::kIpProtoIp && name == abi::kIpOptions) return std::size_t{0};
   const bool is_mtu = level == abi::kIpProtoIp ? name == abi::kIpMtu : name == abi::kIpv6Mtu;
   if (is_mtu) {
@@ -89,7 +93,14 @@ Result<> InetSocket::set_option(Task& task, std::int32_t level, std::int32_t nam
   // There is no interface that could join a group.
   if (level == abi::kIpProtoIp && (name == abi::kIpAddMembership || name == abi::kIpDropMembership)) return value.size() < 8 ? Errno::inval : Errno::nodev;
   if (level == abi::kIpProtoIpv6 && (name == abi::kIpv6JoinGroup || name == abi::kIpv6LeaveGroup)) return value.size() < 20 ? Errno::inval : Errno::nodev;
-  const std::int32_t number = TRY(option_number(level, value));
+  std::int32_t number = TRY(option_number(level, value));
+  const bool is_stream = type() == abi::kSockStream;
+  if (is_stream && level == abi::kIpProtoIpv6 && name == abi::kIpv6MulticastHops) return Errno::noprotoopt;
+  // TCP keeps the two bits of congestion notification for itself.
+  constexpr std::uint32_t kByte = 0xff, kStreamBits = 0xfc;
+  if (level == abi::kIpProtoIp && name == abi::kIpTos) number = static_cast<std::int32_t>(static_cast<std::uint32_t>(number) & kByte);
+  const bool is_class = level == abi::kIpProtoIp ? name == abi::kIpTos : name == abi::kIpv6Tclass;
+  if (is_stream && is_class && number >= 0 && number <= 255) number = static_cast<std::int32_t>(static_cast<std::uint32_t>(number) & kStreamBits);
   if (level == abi::kIpProtoIpv6 && name == abi::kIpv6V6Only) {
     if (inet_table().names(*end_).local.port != 0) return Errno::inval;
     end_->v6_only.store(number != 0, std::memory_order_relaxed);

@@ -41,8 +41,8 @@ InetNames InetTable::names(const InetEnd& end) {
 
 bool InetTable::conflicts_locked(const InetEnd& end, const InetEndpoint& local, bool may_share) {
   Bucket& list = bucket(end.protocol_, local.port);
-  for (InetEnd* other = list.front(); other != nullptr; other = list.next(*other)) {
-    if (other == &end || other->names_.local.port != local.port) continue;
+  for (RefPtr<InetEnd> other(list.front()); other; other = RefPtr<InetEnd>(list.next(*other))) {
+    if (other.get() == &end || other->names_.local.port != local.port) continue;
     if (!addresses_meet(local.address, end.v6_only.load(), other->names_.local.address, other->v6_only.load())) continue;
     if (!may_share) return true;
     // socket(7): SO_REUSEADDR on both, unless a stream socket listens there; SO_REUSEPORT on both, of one user.
@@ -132,14 +132,14 @@ RefPtr<InetEnd> InetTable::best_locked(std::int32_t protocol, std::uint16_t port
   RefPtr<InetEnd> best;
   unsigned best_score = 0;
   std::uint32_t equals = 0;
-  for (InetEnd* end = list.front(); end != nullptr; end = list.next(*end)) {
+  for (RefPtr<InetEnd> end(list.front()); end; end = RefPtr<InetEnd>(list.next(*end))) {
     if (protocol == abi::kIpProtoTcp && !end->is_listening()) break;  // listeners stand first
     if (end->names_.local.port != port) continue;
     const unsigned value = score(*end);
     if (value == 0 || value < best_score) continue;
     equals = value == best_score ? equals + 1 : 1;
     best_score = value;
-    if (equals == 1 || (end->reuse_port.load() && turn_ % equals == 0)) best = RefPtr<InetEnd>(end);
+    if (equals == 1 || (end->reuse_port.load() && turn_ % equals == 0)) best = end;
   }
   if (equals > 1) ++turn_;
   return best;
@@ -168,7 +168,7 @@ Result<Vec<NetRow>> InetTable::rows(std::int32_t protocol, std::int32_t domain) 
     {
       const LockGuard guard(lock_);
       for (Bucket& list : buckets_[protocol == abi::kIpProtoTcp ? 0 : 1]) {
-        for (InetEnd* end = list.front(); end != nullptr; end = list.next(*end)) {
+        for (RefPtr<InetEnd> end(list.front()); end; end = RefPtr<InetEnd>(list.next(*end))) {
           if (end->domain_ != domain) continue;
           if (++needed > rows.capacity()) continue;
           NetRow row = end->row();

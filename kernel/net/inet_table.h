@@ -105,7 +105,7 @@ class InetTable {
   RefPtr<InetEnd> best_locked(std::int32_t protocol, std::uint16_t port, Score&& score) REQUIRES(lock_);
 
   SpinLock<LockRank::socket> lock_;
-  std::array<std::array<Bucket, kBuckets>, 2> buckets_ GUARDED_BY(lock_);  // without references: an end leaves before it dies
+  std::array<std::array<Bucket, kBuckets>, 2> buckets_ GUARDED_BY(lock_);  // without references: an end leaves before its last holder lets go
   std::uint32_t turn_ GUARDED_BY(lock_) = 0;
 };
 

@@ -145,8 +145,8 @@ Result<std::size_t> NetlinkSocket::send(SendRequest& request) {
     if (to.groups != 0) return Errno::perm;
     if (to.pid != 0) return Errno::connrefused;
   }
-  Task& task = current_task();
-  TRY(take_port(task, 0));
+  const Ref<Task> task(current_task());
+  TRY(take_port(*task, 0));
   const auto size = static_cast<std::size_t>(request.source.remaining());
   if (size > kLongestRequest) return Errno::msgsize;
   Vec<std::byte> bytes;
@@ -156,7 +156,7 @@ Result<std::size_t> NetlinkSocket::send(SendRequest& request) {
   while (rest.size() >= sizeof(abi::Nlmsghdr)) {
     const auto header = load_bytes<abi::Nlmsghdr>(rest);
     if (header.length < sizeof(header) || header.length > rest.size()) break;
-    TRY(answer(task, header, rest.first(header.length)));
+    TRY(answer(*task, header, rest.first(header.length)));
     rest = rest.subspan(std::min<std::uint64_t>(abi::nl_align(header.length), rest.size()));
   }
   return size;

@@ -59,6 +59,15 @@ bool StreamBuffer::is_writable() const {
   return size < kMaxSize || size - used() >= size / 4;
 }
 
+// With the reader's lock, when the head has gone from `before` to `after`. A writer that finds the ring full sees the old head only if its
+// tail is seen here, thanks to the fence: he has one of his own between the tail and looking for room once more.
+bool StreamBuffer::has_become_writable(std::uint64_t before, std::uint64_t after) const {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const std::uint64_t tail = tail_.load(std::memory_order_acquire);
+  const std::uint64_t most = ring_.size() - ring_.size() / 4;
+  return tail - before > most && tail - after <= most;
+}
+
 // Makes the ring large enough for `needed` bytes, as far as it may be. With neither lock held.
 Result<> StreamBuffer::grow(std::uint64_t needed) {
   const auto wanted = static_cast<std::uint32_t>(std::bit_ceil(std::clamp<std::uint64_t>(needed, kFirstSize, kMaxSize)));
@@ -168,7 +177,6 @@ Result<std::size_t> StreamBuffer::read(IoSink& sink, Ancillary* ancillary, bool 
     const std::uint64_t start = head_.load(std::memory_order_relaxed);
     const std::uint64_t there = tail_.load(std::memory_order_acquire) - start;
     if (there == 0 || sink.full()) return std::size_t{0};
-    const bool was_tight = !is_writable() || there == ring_.size();
     const std::uint64_t most = std::min(until_mark(start, there, mark), sink.remaining());
     while (moved < most) {
       const std::span<std::byte> from = piece(start + moved, most - moved);
@@ -201,7 +209,7 @@ Result<std::size_t> StreamBuffer::read(IoSink& sink, Ancillary* ancillary, bool 
       else
         dropped = std::move(mark->ancillary.files);
     }
-    drained = was_tight && is_writable();
+    if (!peek) drained = has_become_writable(start, start + moved);
   }
   return moved;
 }

@@ -49,6 +49,7 @@ class StreamBuffer {
   bool has_room() const { return used() < size_.load(std::memory_order_acquire) || size_.load(std::memory_order_acquire) < kMaxSize; }
 
  private:
+  bool has_become_writable(std::uint64_t before, std::uint64_t after) const;
   Result<> grow(std::uint64_t needed);
   std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
   std::uint64_t until_mark(std::uint64_t head, std::uint64_t there, RefPtr<StreamMark>& mark) EXCLUDES(marks_lock_);

@@ -123,11 +123,12 @@ Result<> TcpEnd::offer(TcpEnd& server, const Ref<TcpEnd>& client) {
 
 RefPtr<TcpEnd> TcpEnd::pop_waiting(RefPtr<TcpEnd>& client) {
   const LockGuard guard(lock_);
-  TcpEnd* server = waiting_.pop_front();
-  if (server == nullptr) return nullptr;
+  RefPtr<TcpEnd> server(waiting_.pop_front());
+  if (!server) return nullptr;
+  server->deref();  // the list's
   --waiting_count_;
   client = std::move(server->offered_client_);
-  return RefPtr<TcpEnd>(server);
+  return server;
 }
 
 // The backlog has room again: the first that wait are connected.
@@ -136,7 +137,6 @@ void TcpEnd::promote_waiting() {
     RefPtr<TcpEnd> client;
     const RefPtr<TcpEnd> server = pop_waiting(client);
     if (!server) return;
-    server->deref();  // the list's; `server` keeps it
     bool pushed = false;
     {
       const LockGuard guard(lock_);
@@ -156,13 +156,12 @@ RefPtr<TcpEnd> TcpEnd::take_offer(RefPtr<TcpEnd>& client) {
   RefPtr<TcpEnd> result;
   {
     const LockGuard guard(lock_);
-    TcpEnd* server = offers_.pop_front();
-    if (server == nullptr) return nullptr;
-    result = RefPtr<TcpEnd>(server);
-    client = std::move(server->offered_client_);
+    result = RefPtr<TcpEnd>(offers_.pop_front());
+    if (!result) return nullptr;
+    result->deref();  // the list's
+    client = std::move(result->offered_client_);
     offer_count_.fetch_sub(1, std::memory_order_release);
   }
-  result->deref();  // the list's reference
   promote_waiting();
   return result;
 }
@@ -175,7 +174,6 @@ void TcpEnd::stop_listening() {
   }
   RefPtr<TcpEnd> client;
   while (const RefPtr<TcpEnd> server = pop_waiting(client)) {
-    server->deref();
     inet_table().release(*server);
     client->reset(Errno::connrefused);
     client = nullptr;

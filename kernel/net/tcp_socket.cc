@@ -57,6 +57,7 @@ void TcpSocket::disconnect() {
 Result<> TcpSocket::start_connecting(std::span<const std::byte> address) {
   InetEndpoint remote = TRY(parse_inet_address(domain(), address));
   if (end_->phase() != TcpEnd::Phase::closed) return Errno::isconn;
+  if (remote.address.is_link_local() && !remote.address.is_multicast()) return Errno::inval;
   remote.address = TRY(route(remote.address, is_v6_only()));
   TRY(inet_table().bind_automatically(*end_));
   inet_table().connect(*end_, remote);

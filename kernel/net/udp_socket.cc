@@ -114,7 +114,8 @@ Result<std::size_t> UdpSocket::send(SendRequest& request) {
   if ((request.flags & (abi::kMsgOob | abi::kMsgMore)) != 0) return Errno::opnotsupp;
   const auto size = static_cast<std::size_t>(request.source.remaining());
   if (size > kLongestAny) return Errno::msgsize;
-  InetNames names = inet_table().names(*end_);
+  TRY(inet_table().bind_automatically(*end_));
+  const InetNames names = inet_table().names(*end_);
   InetEndpoint target = names.remote;
   if (!request.address.empty()) {
     target = TRY(target_of(request.address));
@@ -122,8 +123,6 @@ Result<std::size_t> UdpSocket::send(SendRequest& request) {
   } else if (!names.connected) {
     return Errno::destaddrreq;
   }
-  TRY(inet_table().bind_automatically(*end_));
-  names = inet_table().names(*end_);
   if (size > (target.address.is_v4() ? kLongestV4 : kLongestV6)) return Errno::msgsize;
   if (const std::int32_t error = take_error(); error != 0) return Errno{error};
   if (write_shut_.load()) return Errno::pipe;
@@ -186,7 +185,6 @@ Result<> UdpSocket::note_options(const Datagram& datagram, ReceiveRequest& reque
 }
 
 Result<std::size_t> UdpSocket::receive(ReceiveRequest& request) {
-  if ((request.flags & abi::kMsgOob) != 0) return Errno::opnotsupp;
   if ((request.flags & abi::kMsgErrQueue) != 0) return Errno::again;
   const RefPtr<Datagram> datagram = TRY(next_datagram(request));
   if (!datagram) return std::size_t{0};
