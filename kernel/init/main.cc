@@ -14,6 +14,7 @@
 #include "kernel/host/stream.h"
 #include "kernel/init/boot.h"
 #include "kernel/init/launch.h"
+#include "kernel/net/inet_table.h"
 #include "kernel/syscall/exec.h"
 #include "kernel/syscall/trace.h"
 #include "kernel/task/exec.h"
@@ -65,6 +66,7 @@ Result<> prepare() {
   set_exec_files(path_exec_files());
   set_init_exit_hook(&on_init_exit);
   set_init_stop_hook(&host::suspend_runtime);
+  set_net_tables(inet_table());
   TRY(console_init());
   TRY(register_file_systems());
   TRY(register_device_file_systems());

@@ -56,8 +56,9 @@ class InetEnd : public RefCounted<InetEnd>, public ListNode<InetTableTag> {
   InetNames names_;  // with the table's lock
 };
 
-class InetTable {
+class InetTable final : public NetTables {
  public:
+  constexpr InetTable() = default;
   InetNames names(const InetEnd& end) EXCLUDES(lock_);
   // bind(2): port 0 draws one. EADDRINUSE; EINVAL if it has a port already.
   Result<> bind(InetEnd& end, const InetEndpoint& local) EXCLUDES(lock_);
@@ -90,7 +91,7 @@ class InetTable {
   RefPtr<InetEnd> find_datagram(const InetEndpoint& to, const InetEndpoint& from) EXCLUDES(lock_);
 
   // For /proc/net/tcp and its like.
-  Result<Vec<NetRow>> rows(std::int32_t protocol, std::int32_t domain) EXCLUDES(lock_);
+  Result<Vec<NetRow>> rows(std::int32_t protocol, std::int32_t domain) override EXCLUDES(lock_);
 
  private:
   static constexpr std::size_t kBuckets = 64;

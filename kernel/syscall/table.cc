@@ -314,10 +314,10 @@ consteval Table make_table() {
   entry(276, "tee", sys_tee);
   entry(278, "vmsplice", sys_vmsplice);
   // --- sockets (socket.h) ---
-  entry(41, "socket", sys_socket);
-  entry(42, "connect", sys_connect);
+  entry(41, "socket", sys_socket);  // AF_UNIX, AF_INET, AF_INET6 (stream, dgram), AF_NETLINK (route); no raw or packet sockets
+  entry(42, "connect", sys_connect);  // addresses beyond 127.0.0.0/8 and ::1 are ENETUNREACH
   entry(43, "accept", sys_accept);
-  entry(44, "sendto", sys_sendto);
+  entry(44, "sendto", sys_sendto);  // as connect; MSG_MORE on UDP is EOPNOTSUPP, MSG_FASTOPEN too
   entry(45, "recvfrom", sys_recvfrom);
   entry(46, "sendmsg", sys_sendmsg);  // circles of sockets that carry each other are not collected, only limited (ETOOMANYREFS)
   entry(47, "recvmsg", sys_recvmsg);
@@ -327,7 +327,7 @@ consteval Table make_table() {
   entry(51, "getsockname", sys_getsockname);
   entry(52, "getpeername", sys_getpeername);
   entry(53, "socketpair", sys_socketpair);
-  entry(54, "setsockopt", sys_setsockopt);
+  entry(54, "setsockopt", sys_setsockopt);  // TCP_DEFER_ACCEPT, TCP_CORK, keepalive and buffer sizes of TCP are kept but change nothing; no groups of multicast, no TIME_WAIT
   entry(55, "getsockopt", sys_getsockopt);
   entry(288, "accept4", sys_accept4);
   entry(299, "recvmmsg", sys_recvmmsg);

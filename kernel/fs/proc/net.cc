@@ -1,5 +1,8 @@
 // /proc/net: the tables of a machine with a loopback interface.
+#include "abi/inet.h"
+#include "abi/socket.h"
 #include "kernel/fs/proc/procfs.h"
+#include "kernel/vfs/net_tables.h"
 
 namespace kernel {
 namespace {
@@ -10,23 +13,88 @@ Result<> show_devices(Text& out, std::uint32_t) {
          "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n";
   return {};
 }
-Result<> show_tcp(Text& out, std::uint32_t) {
-  out.left("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", 149) << '\n';
+constexpr std::size_t kTcpWidth = 149, kUdpWidth = 127;  // lines of IPv4 are padded
+
+// As Linux prints such numbers: in capitals.
+void upper(Text& out, std::uint64_t number, unsigned width) {
+  for (const char c : Digits(number, 16, width).view()) out << (c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c);
+}
+
+// Each four bytes are printed as one number of the machine.
+void put_endpoint(Text& out, std::span<const std::uint8_t> address, std::uint16_t port) {
+  for (std::size_t i = 0; i < address.size(); i += sizeof(std::uint32_t)) {
+    std::uint32_t word = 0;
+    for (std::size_t k = sizeof(word); k > 0; --k) word = word << 8U | address[i + k - 1];
+    upper(out, word, 8);
+  }
+  out << ':';
+  upper(out, port, 4);
+}
+
+// The columns up to the inode, which all these tables share.
+void put_row(Text& out, const NetRow& row, bool v4) {
+  constexpr std::size_t kMappedPrefix = 12;
+  const std::size_t skip = v4 ? kMappedPrefix : 0;
+  out << ": ";
+  put_endpoint(out, std::span(row.local).subspan(skip), row.local_port);
+  out << ' ';
+  put_endpoint(out, std::span(row.remote).subspan(skip), row.remote_port);
+  out << ' ';
+  upper(out, row.state, 2);
+  out << ' ';
+  upper(out, row.send_queue, 8);
+  out << ':';
+  upper(out, row.receive_queue, 8);
+  out << " 00:00000000 00000000 ";
+  out.right(row.uid, 5) << ' ';
+  out.right(0, 8) << ' ' << row.inode;
+}
+
+Result<> show_sockets(Text& out, std::int32_t protocol, std::int32_t domain) {
+  NetTables* const tables = net_tables();
+  if (tables == nullptr) return {};
+  const Vec<NetRow> rows = TRY(tables->rows(protocol, domain));
+  const bool v4 = domain == abi::kAfInet;
+  const bool tcp = protocol == abi::kIpProtoTcp;
+  std::uint32_t number = 0;
+  for (const NetRow& row : rows) {
+    Text line;
+    line.right(number++, tcp ? 4 : 5);
+    put_row(line, row, v4);
+    line << (tcp ? " 1 0000000000000000 100 0 0 10 0" : " 2 0000000000000000 0");
+    TRY(line.status());
+    if (v4)
+      out.left(line.view(), tcp ? kTcpWidth : kUdpWidth) << '\n';
+    else
+      out << line.view() << '\n';
+  }
   return {};
+}
+
+Result<> show_tcp(Text& out, std::uint32_t) {
+  out.left("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", kTcpWidth) << '\n';
+  return show_sockets(out, abi::kIpProtoTcp, abi::kAfInet);
 }
 Result<> show_tcp6(Text& out, std::uint32_t) {
   out << "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid"
          "  timeout inode\n";
-  return {};
+  return show_sockets(out, abi::kIpProtoTcp, abi::kAfInet6);
+}
+void put_udp_title(Text& out) {
+  out.left("   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops", kUdpWidth) << '\n';
 }
 Result<> show_udp(Text& out, std::uint32_t) {
-  out.left("   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops", 127) << '\n';
+  put_udp_title(out);
+  return show_sockets(out, abi::kIpProtoUdp, abi::kAfInet);
+}
+Result<> show_raw(Text& out, std::uint32_t) {
+  put_udp_title(out);
   return {};
 }
 Result<> show_udp6(Text& out, std::uint32_t) {
   out << "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid"
          "  timeout inode ref pointer drops\n";
-  return {};
+  return show_sockets(out, abi::kIpProtoUdp, abi::kAfInet6);
 }
 Result<> show_route(Text& out, std::uint32_t) {
   out.left("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT", 127) << '\n';
@@ -45,7 +113,7 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "tcp6", .show = show_tcp6},
     {.path = "udp", .show = show_udp},
     {.path = "udp6", .show = show_udp6},
-    {.path = "raw", .show = show_udp},
+    {.path = "raw", .show = show_raw},
     {.path = "unix", .show = show_unix},
     {.path = "route", .show = show_route},
     {.path = "ipv6_route", .show = show_nothing},
