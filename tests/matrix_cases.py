@@ -32,6 +32,7 @@ PROGRAMS = {
     "events": ("events.c", "gcc", []),
     "sysv": ("sysv.c", "gcc", []),
     "mqueue": ("mqueue.c", "gcc", []),
+    "aio": ("aio.c", "gcc", []),
     "pidfd": ("pidfd.c", "gcc", []),
     "sockets": ("sockets.c", "gcc", []),
     "inet": ("inet.c", "gcc", []),

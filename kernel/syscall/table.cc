@@ -1,6 +1,7 @@
 // One line per system call; docs/syscalls.md is generated from these lines.
 #include "kernel/syscall/table.h"
 
+#include "kernel/syscall/aio.h"
 #include "kernel/syscall/directory.h"
 #include "kernel/syscall/event.h"
 #include "kernel/syscall/exec.h"
@@ -289,6 +290,13 @@ consteval Table make_table() {
   entry(291, "epoll_create1", sys_epoll_create1);
   entry(293, "pipe2", sys_pipe2);
   entry(441, "epoll_pwait2", sys_epoll_pwait2);
+  // --- Linux AIO (aio.h) ---
+  entry(206, "io_setup", sys_io_setup);
+  entry(207, "io_destroy", sys_io_destroy);
+  entry(208, "io_getevents", sys_io_getevents);
+  entry(209, "io_submit", sys_io_submit);  // reads and writes are done by the call; the ring is not for reading
+  entry(210, "io_cancel", sys_io_cancel);
+  entry(333, "io_pgetevents", sys_io_pgetevents);
   // --- System V IPC (sysv.h) ---
   entry(29, "shmget", sys_shmget);  // SHM_HUGETLB: there are no huge pages
   entry(30, "shmat", sys_shmat);  // a segment has one address, the same in every process and there once only; the first attachment decides

@@ -244,6 +244,7 @@ std::string_view comm_of(std::string_view name) {
 Result<> shed_old_program(Task& task) {
   Process& process = task.process();
   process.timers().remove_posix();
+  process.drop_aio();
   ProcessAccess::set_handlers(process, TRY(process.handlers()->copy(true)));
   task.altstack = {.sp = 0, .flags = abi::kSsDisable, .reserved = 0, .size = 0};
   task.clear_child_tid = UserPtr<std::int32_t>();

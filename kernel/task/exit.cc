@@ -134,6 +134,7 @@ void leave_memory(Task& task) {
 // The last thread has left the list: everything the process owned goes.
 void finish_process(Task& task, Process& process, std::int32_t status) {
   process.timers().cancel_all();
+  process.drop_aio();
   const std::uint32_t uid = task.credentials().ruid;
   Usage usage = process.usage();
   if (const RefPtr<AddressSpace> mm = process.mm()) usage.max_rss = mm->usage().peak_resident;

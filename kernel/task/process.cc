@@ -78,6 +78,26 @@ RefPtr<Task> Process::any_thread() const {
   return RefPtr<Task>(const_cast<List<Task, TaskListTag>&>(tasks_).front());
 }
 
+RefPtr<ProcessResource> Process::aio() const {
+  const LockGuard guard(lock_);
+  return aio_;
+}
+
+Ref<ProcessResource> Process::set_aio(Ref<ProcessResource> fresh) {
+  const LockGuard guard(lock_);
+  if (!aio_) aio_ = fresh;
+  return aio_.as_ref();
+}
+
+void Process::drop_aio() {
+  RefPtr<ProcessResource> gone;
+  {
+    const LockGuard guard(lock_);
+    std::swap(gone, aio_);
+  }
+  if (gone) gone->on_exec();
+}
+
 RefPtr<AddressSpace> Process::mm() const {
   const LockGuard guard(lock_);
   return mm_;

@@ -19,6 +19,7 @@
 #include "kernel/base/vec.h"
 #include "kernel/sync/lock.h"
 #include "kernel/sync/wait.h"
+#include "kernel/task/resource.h"
 #include "kernel/task/signal.h"
 
 namespace kernel {
@@ -129,6 +130,11 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   RefPtr<ExecFile> executable() const EXCLUDES(lock_);  // null before the first execve
   void set_executable(RefPtr<ExecFile> file) EXCLUDES(lock_);
 
+  // Its AIO contexts (vfs/aio.h); null if it has none. set_aio: what was there first stays, and is returned. drop_aio: at exec and exit.
+  RefPtr<ProcessResource> aio() const EXCLUDES(lock_);
+  Ref<ProcessResource> set_aio(Ref<ProcessResource> fresh) EXCLUDES(lock_);
+  void drop_aio() EXCLUDES(lock_);
+
   // The name of the leader that has ended, for those who look at the zombie.
   std::array<char, abi::kTaskCommLength> leader_name() const EXCLUDES(lock_);
   void keep_leader_name(const std::array<char, abi::kTaskCommLength>& name) EXCLUDES(lock_);
@@ -198,6 +204,7 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   std::array<char, abi::kTaskCommLength> leader_name_ GUARDED_BY(lock_){};
   Ref<SignalHandlers> handlers_;
   RefPtr<AddressSpace> mm_;
+  RefPtr<ProcessResource> aio_;
   std::array<abi::RlimitPair, abi::kRlimitCount> rlimits_{};
   ProgramLayout layout_;
   RefPtr<ExecFile> executable_;

@@ -45,6 +45,13 @@ Result<std::size_t> EventFd::write(IoSource& source) {
   }
 }
 
+void EventFd::add(std::uint64_t added) {
+  std::uint64_t seen = count_.load(std::memory_order_acquire);
+  while (!count_.compare_exchange_weak(seen, seen + std::min(added, kMax - seen), std::memory_order_acq_rel)) {
+  }
+  queue_.wake_all(kPollReadable);
+}
+
 std::uint32_t EventFd::readiness() {
   const std::uint64_t count = count_.load(std::memory_order_acquire);
   return (count != 0 ? kPollReadable : 0) | (count < kMax ? kPollWritable : 0);

@@ -18,6 +18,9 @@ class EventFd final : public OpenFile {
   WaitQueue* wait_queue() override { return &queue_; }
   std::size_t describe(std::span<char> into) override;
   bool is_event_file() const override { return true; }
+  EventFd* as_eventfd() override { return this; }
+  // The kernel's own write: what does not fit is dropped, as Linux does. Any context.
+  void add(std::uint64_t added);
   Result<> describe_info(String& out) override;
 
  private:

@@ -25,6 +25,7 @@
 namespace kernel {
 
 class Epoll;
+class EventFd;
 class Task;
 
 // poll(2) bits, as readiness() gives them and wake_all() takes them.
@@ -106,6 +107,7 @@ class OpenFile : public RefCounted<OpenFile> {
   virtual bool has_offsets() const { return inode_ && inode_->type() != FileType::fifo && inode_->type() != FileType::socket; }
   // The epoll instance that this file is, or nullptr.
   virtual Epoll* as_epoll() { return nullptr; }
+  virtual EventFd* as_eventfd() { return nullptr; }
 
   // --- what every file has ---
   std::uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }  // O_ACCMODE and status flags

@@ -7,6 +7,7 @@
 #include "kernel/fs/tty/devpts.h"
 #include "kernel/task/ipc.h"
 #include "kernel/task/uts.h"
+#include "kernel/vfs/aio.h"
 #include "kernel/vfs/inotify.h"
 #include "kernel/vfs/mqueue.h"
 
@@ -57,6 +58,10 @@ Result<> show_uuid(Text& out, std::uint32_t) {
 
 Result<> show_threads_max(Text& out, std::uint32_t) {
   out << kPidMax / 2 << '\n';
+  return {};
+}
+Result<> show_aio_nr(Text& out, std::uint32_t) {
+  out << AioContext::in_use() << '\n';
   return {};
 }
 Result<> show_pid_max(Text& out, std::uint32_t) {
@@ -225,7 +230,7 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/fs/pipe-user-pages-soft", .text = "16384"},
     {.path = "sys/fs/pipe-user-pages-hard", .text = "0"},
     {.path = "sys/fs/aio-max-nr", .text = "65536"},
-    {.path = "sys/fs/aio-nr", .text = "0"},
+    {.path = "sys/fs/aio-nr", .show = show_aio_nr},
     {.path = "sys/fs/inotify/max_queued_events", .text = "16384"},
     {.path = "sys/fs/inotify/max_user_instances", .text = "128"},
     {.path = "sys/fs/inotify/max_user_watches", .text = "65536"},
