@@ -6,6 +6,7 @@ import collections
 import os
 import re
 
+import matrix_network
 import matrix_processes
 
 # argv: the program as it is named inside. built: it comes from the build, not from the machine. clean: lines that may differ by
@@ -259,7 +260,8 @@ def crowds():
 
 
 def all_cases():
-    return list(conformance()) + list(programs()) + list(fuzzing()) + list(crowds()) + list(matrix_processes.cases(case, "{data}", PYTHON))
+    return list(conformance()) + list(programs()) + list(fuzzing()) + list(crowds()) + list(matrix_processes.cases(case, "{data}", PYTHON)) + \
+        list(matrix_network.cases(case, PYTHON, LONG))
 
 
 # What also runs without EDMM. Not in it: what needs page protection (mmap, signals), what reserves address space by the hundred megabytes (Go,

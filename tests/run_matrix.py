@@ -130,7 +130,7 @@ class Matrix:
     def make_instance(self):
         """Builds the instance unless it is newer than everything that goes into it."""
         stamp = self.instance + ".stamp"
-        inputs = [self.occlum, self.kernel, os.path.join(HERE, "matrix_cases.py"), os.path.join(HERE, "matrix_processes.py"), os.path.abspath(__file__),
+        inputs = [self.occlum, self.kernel, os.path.join(HERE, "matrix_cases.py"), os.path.join(HERE, "matrix_processes.py"), os.path.join(HERE, "matrix_network.py"), os.path.abspath(__file__),
                   os.path.join(TOP, "tools", "stage.py"), *(os.path.join(self.bin, n) for n in os.listdir(self.bin))]
         if os.path.exists(stamp) and all(os.path.getmtime(p) < os.path.getmtime(stamp) for p in inputs if os.path.exists(p)):
             return
