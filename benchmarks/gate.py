@@ -15,8 +15,8 @@ import time
 import bench as kit
 
 NAMES = ["getpid", "getppid", "gettid", "umask", "clock_gettime", "read_zero", "stat", "open_close", "epoll_ready", "mmap_touch_1m",
-         "cpu_1m_steps", "signal_self", "futex_pingpong", "thread_create_join", "pipe_pingpong", "unix_pingpong", "pipe_bw_64", "pipe_bw_4k",
-         "pipe_bw_64k", "unix_bw_64k", "spawn", "spawn_pad14", "fork", "fork_2m", "boot"]
+         "cpu_1m_steps", "signal_self", "futex_pingpong", "thread_create_join", "pipe_pingpong", "unix_pingpong", "tcp_pingpong", "pipe_bw_64", "pipe_bw_4k",
+         "pipe_bw_64k", "unix_bw_64k", "tcp_bw_64k", "spawn", "spawn_pad14", "fork", "fork_2m", "boot"]
 OWN_SLACK = {"cpu_1m_steps": 1.08}  # a loop without system calls has little reason to differ
 RETRIES = [(3, 20), (5, 40)]        # rounds and boots of each further try
 BUDGET = 80                         # seconds: no further try after that

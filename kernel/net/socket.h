@@ -36,7 +36,7 @@ struct Ancillary {
   Vec<FileHandle> files;
   InFlight flight;  // counts the files
   std::optional<abi::Ucred> credential;
-  Vec<ControlMessage> messages;  // to a program only
+  Vec<ControlMessage> messages;  // between a program and its socket: they do not travel
   bool empty() const { return files.empty() && !credential; }
 };
 

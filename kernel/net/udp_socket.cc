@@ -109,6 +109,33 @@ Result<> UdpSocket::deliver(const Ref<Datagram>& datagram) {
   return {};
 }
 
+// ip(7), ipv6(7): what sendmsg() may say for one datagram.
+Result<> UdpSocket::apply_controls(const SendRequest& request, Datagram& datagram) {
+  if (request.ancillary == nullptr) return {};
+  for (const ControlMessage& message : request.ancillary->messages) {
+    const std::span<const std::byte> data = std::span(message.data).first(message.size);
+    const bool v6_level = message.level == abi::kIpProtoIpv6;
+    if (message.level != abi::kIpProtoIp && !(v6_level && domain() == abi::kAfInet6)) continue;
+    if (message.type == (v6_level ? abi::kIpv6PktInfo : abi::kIpPktInfo)) {
+      if (data.size() != (v6_level ? sizeof(abi::In6PktInfo) : sizeof(abi::InPktInfo))) return Errno::inval;
+      const InetAddress source = v6_level ? InetAddress{.bytes = load_bytes<abi::In6PktInfo>(data).address} : InetAddress::v4(load_bytes<abi::InPktInfo>(data).spec_dst);
+      if (source.is_any()) continue;
+      if (!source.is_loopback() || source.is_v4() != datagram.to.address.is_v4()) return Errno::inval;
+      datagram.from.address = source;
+      continue;
+    }
+    const bool is_ttl = message.type == (v6_level ? abi::kIpv6HopLimit : abi::kIpTtl);
+    if (!is_ttl && message.type != (v6_level ? abi::kIpv6Tclass : abi::kIpTos)) return Errno::inval;
+    const bool is_byte = !v6_level && !is_ttl && data.size() == 1;
+    if (!is_byte && data.size() != sizeof(std::int32_t)) return Errno::inval;
+    const std::int32_t number = is_byte ? static_cast<std::int32_t>(data.front()) : load_bytes<std::int32_t>(data);
+    if (v6_level && number == -1) continue;  // as the socket has it
+    if (number < (is_ttl && !v6_level ? 1 : 0) || number > 255) return Errno::inval;
+    (is_ttl ? datagram.ttl : datagram.tos) = static_cast<std::uint8_t>(number);
+  }
+  return {};
+}
+
 Result<std::size_t> UdpSocket::send(SendRequest& request) {
   // Datagrams that are put together from several calls are not offered.
   if ((request.flags & (abi::kMsgOob | abi::kMsgMore)) != 0) return Errno::opnotsupp;
@@ -135,6 +162,7 @@ Result<std::size_t> UdpSocket::send(SendRequest& request) {
   if (datagram->from.address.is_any()) datagram->from.address = InetAddress::loopback(v4);
   datagram->ttl = static_cast<std::uint8_t>(v4 ? options().value(abi::kIpProtoIp, abi::kIpTtl) : options().value(abi::kIpProtoIpv6, abi::kIpv6UnicastHops));
   datagram->tos = static_cast<std::uint8_t>(v4 ? options().value(abi::kIpProtoIp, abi::kIpTos) : options().value(abi::kIpProtoIpv6, abi::kIpv6Tclass));
+  TRY(apply_controls(request, *datagram));
   datagram->arrival = realtime_now();
   TRY(deliver(datagram));
   return size;

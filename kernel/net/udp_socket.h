@@ -45,6 +45,7 @@ class UdpSocket final : public InetSocket {
 
  private:
   Result<InetEndpoint> target_of(std::span<const std::byte> address);
+  Result<> apply_controls(const SendRequest& request, Datagram& datagram);
   Result<> deliver(const Ref<Datagram>& datagram);
   Result<RefPtr<Datagram>> next_datagram(ReceiveRequest& request);
   Result<> note_options(const Datagram& datagram, ReceiveRequest& request);

@@ -231,6 +231,7 @@ Result<std::size_t> UnixSocket::send_message(Task& task, SendRequest& request) {
 
 Result<std::size_t> UnixSocket::send(SendRequest& request) {
   if ((request.flags & abi::kMsgOob) != 0) return Errno::opnotsupp;
+  if (request.ancillary != nullptr) request.ancillary->messages.clear();
   if (type() != abi::kSockStream) return send_message(current_task(), request);
   if (!request.address.empty()) return is_connected() ? Errno::isconn : Errno::opnotsupp;
   if (!is_connected()) return Errno::notconn;

@@ -89,6 +89,14 @@ Result<> store_rights(Task& task, ControlWriter& writer, Ancillary& from, bool c
   return stored;
 }
 
+// Messages of other levels: the address family looks at them, or not.
+Result<> load_other(const abi::CmsgHdr& control, std::span<const std::byte> data, Ancillary& into) {
+  ControlMessage message{.level = control.level, .type = control.type, .size = data.size()};
+  if (data.size() > message.data.size()) return {};
+  copy_bytes(message.data, data);
+  return into.messages.try_push(message);
+}
+
 }  // namespace
 
 Result<> load_control(Task& task, const abi::MsgHdr& header, Ancillary& into) {
@@ -108,6 +116,8 @@ Result<> load_control(Task& task, const abi::MsgHdr& header, Ancillary& into) {
         TRY(load_credentials(task, data, into));
       else
         return Errno::inval;
+    } else {
+      TRY(load_other(control, data, into));
     }
     rest = rest.subspan(std::min<std::uint64_t>(abi::cmsg_align(control.length), rest.size()));
   }

@@ -65,7 +65,7 @@ Result<std::size_t> send_message(Task& task, Socket& socket, const abi::MsgHdr& 
   Ancillary ancillary;
   if (header.control != 0 && header.control_length != 0) TRY(load_control(task, header, ancillary));
   IoSource source(vector.segments(), vector.total());
-  SendRequest request{.source = source, .address = address.view(), .ancillary = ancillary.empty() ? nullptr : &ancillary, .flags = flags};
+  SendRequest request{.source = source, .address = address.view(), .ancillary = ancillary.empty() && ancillary.messages.empty() ? nullptr : &ancillary, .flags = flags};
   return send_on(task, socket, request);
 }
 

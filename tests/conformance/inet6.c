@@ -126,6 +126,21 @@ static void datagrams(void)
             else
                 printf("%d %d\n", h->cmsg_level, h->cmsg_type);
     }
+    // a hop limit for one datagram
+    char x[8], control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec v = {x, 1};
+    struct msghdr m = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    *h = (struct cmsghdr){CMSG_LEN(sizeof(int)), IPPROTO_IPV6, IPV6_HOPLIMIT};
+    *(int *)CMSG_DATA(h) = 7;
+    RES(sendmsg(b, &m, 0));
+    RES(set_option(a, IPPROTO_IPV6, IPV6_RECVPKTINFO, 0));
+    m.msg_name = NULL;
+    RES(recvmsg(a, &m, 0));
+    RES(*(int *)CMSG_DATA(CMSG_FIRSTHDR(&m)));
+    *(int *)CMSG_DATA(h) = 300;
+    m.msg_name = &to, m.msg_namelen = sizeof to;
+    RES(sendmsg(b, &m, 0));
     RES(sendto(b, "x", 1, 0, (struct sockaddr *)&four, sizeof four)); // an address of the other family
     close(b);
     b = socket(AF_INET6, SOCK_DGRAM, 0);
