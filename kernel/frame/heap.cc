@@ -10,6 +10,7 @@
 #include "kernel/base/checked.h"
 #include "kernel/base/heap.h"
 #include "kernel/frame/heap_pages.h"
+#include "kernel/frame/heap_reserve.h"
 #ifdef OCCLUM_KERNEL
 #include "kernel/frame/panic.h"
 #include "kernel/frame/vcpu_block.h"
@@ -28,6 +29,7 @@ constexpr std::size_t kClasses = kClassSizes.size();
 constexpr std::size_t kPageClass = kClasses;  // single pages have a cache as well
 constexpr std::uint64_t kReserve = 1 << 20;
 constexpr std::uint64_t kChunk = 2 << 20;  // how much is fetched from the host at a time
+constexpr std::size_t kReservedPart = 32;  // one of so many pages is only for those who hold a HeapReserve
 constexpr std::uint64_t kObjectTag = 0x9c3fe2d1785ab64d;
 constexpr std::uint64_t kSlabTag = 0x51ab51ab'0c0ffee0;
 
@@ -93,6 +95,7 @@ struct Heap {
   std::array<VcpuCache, host_abi::kMaxVcpus> caches;
   std::atomic<GrowFunction> grow{nullptr};
   std::atomic<bool> growing{false};
+  std::atomic<std::uint32_t> reserve_users{0};
 };
 Heap& heap() {
   static constinit Heap instance;
@@ -133,8 +136,16 @@ bool grow_by(std::uint64_t size) {
   return grown;
 }
 
+bool may_take(std::size_t pages) {
+  const Heap& self = heap();
+  const std::uint64_t left = self.pages.free_pages() + ((self.pages.end() - self.pages.committed_end()) >> kPageShift);
+  return left >= pages + ((self.pages.end() - self.pages.begin()) >> kPageShift) / kReservedPart ||
+         self.reserve_users.load(std::memory_order_relaxed) != 0;
+}
+
 std::uint64_t take_pages(std::size_t pages) {
   Heap& self = heap();
+  if (!may_take(pages)) return 0;
   while (true) {
     {
       const HeapGuard guard(self.pages_lock);
@@ -270,6 +281,7 @@ void drain(std::size_t size_class, Magazine& magazine) {
 
 bool refill_pages(Magazine& magazine) {
   Heap& self = heap();
+  if (!may_take(1)) return false;
   {
     const HeapGuard guard(self.pages_lock);
     // A few at a time, so that idle vCPUs do not hold what others need when memory is short.
@@ -353,6 +365,9 @@ void heap_init(std::uint64_t begin, std::uint64_t committed, std::uint64_t end) 
   KASSERT(aligned - begin < committed);
   heap().pages.init(aligned, committed - (aligned - begin), end);
 }
+
+HeapReserve::HeapReserve() { heap().reserve_users.fetch_add(1, std::memory_order_relaxed); }
+HeapReserve::~HeapReserve() { heap().reserve_users.fetch_sub(1, std::memory_order_relaxed); }
 
 void heap_set_grow(GrowFunction grow) { heap().grow.store(grow, std::memory_order_release); }
 

@@ -2,9 +2,11 @@
 #include "kernel/mm/exchange.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "kernel/base/checked.h"
 #include "kernel/frame/bytes.h"
+#include "kernel/frame/heap_reserve.h"
 #include "kernel/frame/pages.h"
 #include "kernel/mm/pages.h"
 #include "kernel/mm/range_walk.h"
@@ -74,15 +76,25 @@ class Exchange {
   // Pages to restrict and pages to give back, in runs.
   void restrict_page(std::uint64_t page, std::uint32_t permissions);
   void restrict_run();
+  bool find_room(AddressSpace* evicted) REQUIRES(overlap_lock);
   void drop(std::uint64_t page);
   void flush();
 
   AddressSpace& to_;
+  std::optional<frame::HeapReserve> reserve_;
   const bool merges_;
   std::uint64_t run_begin_ = 0, run_end_ = 0;
   std::uint64_t restrict_begin_ = 0, restrict_end_ = 0;
   std::uint32_t restrict_to_ = 0;
 };
+
+// There was no memory to set a page aside. One victim is enough: the reserve helps until its memory comes back.
+bool Exchange::find_room(AddressSpace* evicted) {
+  if (reserve_) return shortage_hooks().make_room(evicted);
+  if (!shortage_hooks().is_dying()) (void)shortage_hooks().make_room(evicted);
+  reserve_.emplace();
+  return true;
+}
 
 void Exchange::drop(std::uint64_t page) {
   if (page != run_end_ || run_begin_ == run_end_) {
@@ -151,7 +163,7 @@ void Exchange::keep_page(AddressSpace& from, std::uint64_t page) {
     }
     const Result<> saved = save_page(from, page);
     if (saved.ok()) return;
-    if (saved.error() == Errno::nomem && shortage_hooks().make_room(&from)) continue;
+    if (saved.error() == Errno::nomem && find_room(&from)) continue;
     if (others_need_it) (void)free_in_place(page, Sharers::lose);
     from.is_damaged.store(true, std::memory_order_relaxed);
     shortage_hooks().memory_lost(from);
@@ -301,7 +313,7 @@ Result<> Exchange::free_in_place(std::uint64_t page, Sharers sharers) {
     PageVersion* version = member->versions_.find(page);
     if (version == nullptr || !version->in_place()) continue;
     Result<> saved = sharers == Sharers::keep ? mm::set_aside(*version, page) : Result<>(Errno::nomem);
-    while (sharers == Sharers::keep && !saved.ok() && saved.error() == Errno::nomem && shortage_hooks().make_room(nullptr))
+    while (sharers == Sharers::keep && !saved.ok() && saved.error() == Errno::nomem && find_room(nullptr))
       saved = mm::set_aside(*version, page);
     if (saved.ok()) return {};
     member->is_damaged.store(true, std::memory_order_relaxed);

@@ -71,6 +71,7 @@ struct ShortageHooks {
   // `evicted` (may be null), whose pages are on their way out, it is marked as damaged instead. False: nobody is left.
   bool (*make_room)(AddressSpace* evicted);
   void (*memory_lost)(AddressSpace& space);  // its processes must die. Under overlap_lock
+  bool (*is_dying)();                        // somebody was killed for want of memory and has not given his back yet
   void (*victim_gone)();                     // the memory of a victim has been given back
 };
 void set_shortage_hooks(const ShortageHooks& hooks);

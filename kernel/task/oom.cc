@@ -173,6 +173,8 @@ bool make_room(AddressSpace* evicted) REQUIRES(overlap_lock) {
 
 void memory_lost(AddressSpace& space) REQUIRES(overlap_lock) { kill_users(space.id()); }
 
+bool is_dying() { return victims().dying.load(std::memory_order_relaxed) != 0; }
+
 void victim_gone() {
   victims().dying.fetch_sub(1, std::memory_order_acq_rel);
   victims().ended.fetch_add(1, std::memory_order_acq_rel);
@@ -181,7 +183,7 @@ void victim_gone() {
 
 }  // namespace
 
-void init_oom() { set_shortage_hooks({.relieve = &relieve, .make_room = &make_room, .memory_lost = &memory_lost, .victim_gone = &victim_gone}); }
+void init_oom() { set_shortage_hooks({.relieve = &relieve, .make_room = &make_room, .memory_lost = &memory_lost, .is_dying = &is_dying, .victim_gone = &victim_gone}); }
 
 std::uint64_t oom_score(const Process& process) {
   const RefPtr<AddressSpace> mm = process.mm();

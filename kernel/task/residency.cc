@@ -103,6 +103,13 @@ struct ResidencyAccess {
   static void dispatch(OverlapGroup& group, ReadyList& ready) REQUIRES(residency_lock) {
     Thread* first = group.held.front();
     if (group.switching != 0 || first == nullptr) return;
+    // Who is to die because memory is short goes first.
+    if (shortage_hooks().is_dying != nullptr && shortage_hooks().is_dying())
+      for (Thread* thread = first; thread != nullptr; thread = group.held.next(*thread)) {
+        if (!space_of(thread->context().user_space)->is_victim.load(std::memory_order_relaxed)) continue;
+        first = thread;
+        break;
+      }
     AddressSpace& space = *space_of(first->context().user_space);
     if (space.in_place.load(std::memory_order_relaxed) && (!first->wants_sole_ || is_sole(group, space))) {
       group.slice_start = monotonic_now();
