@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "kernel/frame/heap.h"
+#include "kernel/frame/heap_reserve.h"
 #include "kernel/frame/pages.h"
 #include "kernel/frame/user.h"
 #include "kernel/host/memory.h"
@@ -169,6 +170,9 @@ void zero_pages(std::uint64_t address, std::size_t size) {
 
 std::uint64_t user_window_begin() { return kUserBegin; }
 std::uint64_t user_window_end() { return kUserBegin + kUserSize; }
+
+HeapReserve::HeapReserve() = default;
+HeapReserve::~HeapReserve() = default;
 
 Result<std::span<std::byte>> allocate_pages(std::size_t count) {
   void* memory = std::aligned_alloc(kPageSize, count * kPageSize);
