@@ -37,6 +37,7 @@ std::uint64_t faulting_zero(std::uint64_t to, std::uint64_t bytes);
 FaultingValue faulting_load(std::uint64_t address);
 FaultingValue faulting_store(std::uint64_t address, std::uint32_t value);
 FaultingValue faulting_cmpxchg(std::uint64_t address, std::uint32_t expected, std::uint32_t desired);
+extern const std::byte faulting_short_begin[], faulting_short_end[];
 extern const std::byte faulting_copy_begin[], faulting_copy_end[], faulting_words_begin[], faulting_words_end[];
 extern const std::byte faulting_zero_begin[], faulting_zero_end[];
 extern const std::byte faulting_load_end[], faulting_load_fixup[], faulting_store_end[], faulting_store_fixup[];

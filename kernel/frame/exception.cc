@@ -29,7 +29,8 @@ struct FixUp {
 
 // Where a fault of each faulting primitive continues; 0 if `rip` is in none of them.
 std::uint64_t fix_up_for(std::uint64_t rip) {
-  const std::array<FixUp, 7> table{{
+  const std::array<FixUp, 8> table{{
+      {address_of_code(faulting_short_begin), address_of_code(faulting_short_end), address_of_code(faulting_copy_begin)},
       {address_of_code(faulting_copy_begin), address_of_code(faulting_copy_end), address_of_code(faulting_copy_end)},
       {address_of_code(faulting_words_begin), address_of_code(faulting_words_end), address_of_code(faulting_words_end)},
       {address_of_code(faulting_zero_begin), address_of_code(faulting_zero_end), address_of_code(faulting_zero_end)},

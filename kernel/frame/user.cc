@@ -17,10 +17,14 @@ UserSpace* running_space() {
   return context == nullptr ? nullptr : context->user_space;
 }
 
-// Marks the check and the copy after it for wait_for_copies().
+// Marks the check and the copy after it for wait_for_copies(): the epoch is odd before the check reads anything. The store needs a full fence
+// behind it, unless announce_copy() has made it already and the caller's locked instruction was the fence.
 class CopyEpoch {
  public:
-  CopyEpoch() : epoch_(this_vcpu().copy_epoch) { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst); }
+  CopyEpoch() : epoch_(this_vcpu().copy_epoch) {
+    const std::uint32_t now = epoch_.load(std::memory_order_relaxed);
+    if ((now & 1) == 0) epoch_.store(now + 1, std::memory_order_seq_cst);
+  }
   ~CopyEpoch() { epoch_.store(epoch_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
   CopyEpoch(const CopyEpoch&) = delete;
   CopyEpoch& operator=(const CopyEpoch&) = delete;
@@ -95,6 +99,20 @@ std::uint64_t accessible_prefix(std::uint64_t address, std::uint64_t size, Acces
 }
 
 }  // namespace
+
+void announce_copy() {
+  std::atomic<std::uint32_t>& epoch = this_vcpu().copy_epoch;
+  const std::uint32_t now = epoch.load(std::memory_order_relaxed);
+  KASSERT((now & 1) == 0);
+  epoch.store(now + 1, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // the compiler must not move it behind the caller's locked instruction
+}
+
+void abandon_copy() {
+  std::atomic<std::uint32_t>& epoch = this_vcpu().copy_epoch;
+  const std::uint32_t now = epoch.load(std::memory_order_relaxed);
+  if ((now & 1) != 0) epoch.store(now + 1, std::memory_order_release);
+}
 
 void wait_for_copies() {
   const std::uint32_t self = this_vcpu().index;

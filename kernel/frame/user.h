@@ -40,6 +40,10 @@ Result<std::size_t> copy_from_user_partial(std::span<std::byte> into, std::uint6
 Result<std::size_t> copy_to_user_partial(std::uint64_t address, std::span<const std::byte> from);
 // The bytes of a NUL-terminated string without the NUL into `into`; the length, or ENAMETOOLONG if no NUL came in time.
 Result<std::size_t> copy_string_from_user(std::span<char> into, std::uint64_t address);
+// Says that the next copy of the running thread follows a locked instruction that comes after this call: the copy then needs no fence of
+// its own. Nothing may wait in between; abandon_copy() takes it back if there is no copy after all.
+void announce_copy();
+void abandon_copy();
 Result<> clear_user(std::uint64_t address, std::uint64_t size);
 // Atomic access to a 4-byte aligned word (futexes). EFAULT, or EINVAL if misaligned.
 Result<std::uint32_t> load_user_word(std::uint64_t address);

@@ -243,7 +243,7 @@ Result<std::size_t> UnixSocket::send(SendRequest& request) {
 Result<> UnixSocket::await_input(std::uint32_t flags, Instant deadline) {
   if (must_not_block(flags)) return Errno::again;
   return timed_out_is_again(
-      end_->queue().wait([this] { return end_->has_input() || end_->write_closed() || end_->read_closed() || end_->has_error(); }, deadline));
+      end_->queue().wait_kept([this] { return end_->has_input() || end_->write_closed() || end_->read_closed() || end_->has_error(); }, deadline));
 }
 
 void UnixSocket::note_credential(ReceiveRequest& request, const RefPtr<UnixEnd>& other) {

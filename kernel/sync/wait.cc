@@ -33,23 +33,45 @@ bool defer_wake(DeferredWake& wake) {
   return true;
 }
 
+// A waiter announces itself, is linked, and then looks at what it waits for (its ready()); a waker changes that, then looks whether anybody is
+// announced. With a full fence between the two steps of either, one of them sees the other. Here the fence is the exchange that takes
+// the lock: on x86 every locked instruction is one, and the compiler must not move the announcement behind it (the signal fence).
 void WaitQueue::add(Waiter& waiter) {
+  announce();
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   const LockGuard guard(lock_);
   waiters_.push_back(waiter);
-  count_.fetch_add(1, std::memory_order_seq_cst);
+  confirm();
 }
 
 void WaitQueue::add_first(Waiter& waiter) {
+  announce();
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   const LockGuard guard(lock_);
   waiters_.push_front(waiter);
-  count_.fetch_add(1, std::memory_order_seq_cst);
+  confirm();
+}
+
+// The last of others may have left, and taken the announcement back, before this one had the lock: then it is made again, with a fence of
+// its own before ready(). From here on nobody takes it back, since the queue is not empty.
+void WaitQueue::confirm() {
+  if (announced_.load(std::memory_order_relaxed) == 0) announced_.store(1, std::memory_order_seq_cst);
+}
+
+void WaitQueue::unlink(Waiter& waiter) {
+  List<Waiter, WaitTag>::remove(waiter);
+  if (waiters_.front() == nullptr) announced_.store(0, std::memory_order_relaxed);
 }
 
 void WaitQueue::remove(Waiter& waiter) {
   const LockGuard guard(lock_);
-  if (!waiter.is_linked()) return;
-  List<Waiter, WaitTag>::remove(waiter);
-  count_.store(count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);  // changed under the lock only
+  if (waiter.is_linked()) unlink(waiter);
+}
+
+// A waiter that leaves may be gone after on_wake().
+bool WaitQueue::wake(Waiter& waiter, std::uint32_t events) {
+  if (waiter.leaves_when_woken_) unlink(waiter);
+  return waiter.on_wake(events);
 }
 
 void WaitQueue::wake_all(std::uint32_t events) {
@@ -59,10 +81,14 @@ void WaitQueue::wake_all(std::uint32_t events) {
 }
 
 void WaitQueue::wake_all_fenced(std::uint32_t events) {
-  if (count_.load(std::memory_order_seq_cst) == 0) return;
+  if (!has_waiters()) return;
   {
     const LockGuard guard(lock_);
-    for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter)) waiter->on_wake(events);
+    Waiter* next = nullptr;
+    for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = next) {
+      next = waiters_.next(*waiter);
+      wake(*waiter, events);
+    }
   }
   run_deferred_wakes();
 }
@@ -72,8 +98,11 @@ void WaitQueue::wake_one(std::uint32_t events) {
   if (!has_waiters()) return;
   {
     const LockGuard guard(lock_);
-    for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = waiters_.next(*waiter))
-      if (waiter->on_wake(events)) break;
+    Waiter* next = nullptr;
+    for (Waiter* waiter = waiters_.front(); waiter != nullptr; waiter = next) {
+      next = waiters_.next(*waiter);
+      if (wake(*waiter, events)) break;
+    }
   }
   run_deferred_wakes();
 }

@@ -50,7 +50,12 @@ class Waiter : public ListNode<WaitTag> {
 
  protected:
   Waiter() = default;
+  explicit Waiter(bool leaves_when_woken) : leaves_when_woken_(leaves_when_woken) {}
   ~Waiter() = default;
+
+ private:
+  friend class WaitQueue;
+  const bool leaves_when_woken_ = false;  // the waker takes it out of the queue before on_wake()
 };
 
 // A waiter that wakes the thread that made it.
@@ -67,6 +72,23 @@ class ThreadWaiter final : public Waiter {
  private:
   Sleeper& sleeper_;
   std::atomic<bool> woken_{false};
+};
+
+// The same for one wake-up, which takes it out of the queue: the thread need not lock the queue once more for that.
+class OnceWaiter final : public Waiter {
+ public:
+  OnceWaiter() : Waiter(true), sleeper_(current_sleeper()) {}
+  bool on_wake(std::uint32_t) override {
+    sleeper_.unpark();
+    told_.store(true, std::memory_order_release);  // the last that the waker does with it
+    return true;
+  }
+  bool was_told() const { return told_.load(std::memory_order_acquire); }
+  void renew() { told_.store(false, std::memory_order_relaxed); }
+
+ private:
+  Sleeper& sleeper_;
+  std::atomic<bool> told_{false};
 };
 
 struct DeferredWakeTag;
@@ -93,7 +115,7 @@ class WaitQueue {
   // The same when a locked instruction (an exchange, say) stands between the change that is told here and this call.
   void wake_all_fenced(std::uint32_t events = 0) EXCLUDES(lock_);
   void wake_one(std::uint32_t events = 0) EXCLUDES(lock_);  // the first waiter that accepts
-  bool has_waiters() const { return count_.load(std::memory_order_relaxed) != 0; }
+  bool has_waiters() const { return announced_.load(std::memory_order_relaxed) != 0; }  // may be true when there is none, never the reverse
 
   // Waits until ready() is true. Errno::restart if a signal came (the exit helper makes it EINTR or a restart), Errno::timedout at
   // the deadline. ready() is called without locks and may take its own.
@@ -115,10 +137,42 @@ class WaitQueue {
     return result;
   }
 
+  // wait() for a queue that is part of an object to which every waker holds a reference of its own (a pipe, by its descriptor): the waiting
+  // thread may return, and drop its own reference, while the waker has yet to unlock the queue.
+  template <class Ready>
+  Result<> wait_kept(Ready&& ready, Instant deadline = kNever, Interruptible interruptible = Interruptible::yes) {
+    assert_no_spinlocks_held();
+    if (ready()) return {};
+    OnceWaiter waiter;
+    add(waiter);
+    Result<> result;
+    while (!ready()) {
+      const ParkResult parked = park(deadline, interruptible);
+      if (parked == ParkResult::woken) {
+        if (!waiter.was_told()) continue;
+        if (ready()) return {};
+        waiter.renew();
+        add(waiter);
+        continue;
+      }
+      if (ready()) break;
+      result = parked == ParkResult::timed_out ? Errno::timedout : Errno::restart;
+      break;
+    }
+    // Not told yet: it is in the queue, or a waker that holds the lock is at it.
+    if (!waiter.was_told()) remove(waiter);
+    return result;
+  }
+
  private:
+  void announce() { announced_.store(1, std::memory_order_relaxed); }
+  void confirm() REQUIRES(lock_);
+  void unlink(Waiter& waiter) REQUIRES(lock_);
+  bool wake(Waiter& waiter, std::uint32_t events) REQUIRES(lock_);
+
   SpinLock<LockRank::wait_queue> lock_;
   List<Waiter, WaitTag> waiters_ GUARDED_BY(lock_);
-  std::atomic<std::uint32_t> count_{0};
+  std::atomic<std::uint32_t> announced_{0};  // 1: somebody waits, or is about to; 0 is written under the lock only
 };
 
 }  // namespace kernel

@@ -111,6 +111,9 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   void set_rlimit(abi::Rlimit which, abi::RlimitPair value) EXCLUDES(lock_);
 
   Ref<SignalHandlers> handlers() const EXCLUDES(lock_);
+  // For the running task of this process only, without the lock: execve alone replaces the table, once the other threads are gone.
+  bool own_table_ignores(int signo) const { return handlers_->ignores(signo); }
+  abi::SigAction take_own_action(int signo) { return handlers_->take_for_delivery(signo); }
   SignalSet pending_signals() const { return pending_.set(); }
   // Woken whenever a signal is queued for the process or one of its threads (signalfd, sigtimedwait).
   WaitQueue& signal_arrived() LIFETIMEBOUND { return signal_arrived_; }

@@ -238,6 +238,7 @@ void thread_start_function(void* argument) {
 
 void Scheduler::switch_away() {
   assert_no_spinlocks_held();
+  KASSERT((frame::this_vcpu().copy_epoch.load(std::memory_order_relaxed) & 1) == 0);  // an announced copy does not wait
   Vcpu& vcpu = here();
   Thread* next = take_next(vcpu);
   if (next == nullptr && anyone_waits()) next = steal(frame::this_vcpu().index);

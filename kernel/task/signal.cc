@@ -40,34 +40,53 @@ Task* choose_target(Process& process, int signo) REQUIRES(process.signal_lock())
   return nullptr;
 }
 
-Result<> queue_signal(Process& process, Task* only, const abi::SigInfo& info, AfterSend& after) EXCLUDES(process.signal_lock()) {
-  Own<QueuedSignal> node;
-  if (info.signo != abi::kSigKill) {
-    Result<Own<QueuedSignal>> made = make_own<QueuedSignal>();
-    if (made.ok()) node = std::move(made).release();
-  }
-  const std::uint64_t limit = process.rlimit_current(abi::Rlimit::sigpending);
+bool runs_here(Task& task) { return frame::this_vcpu().current == &task.context(); }
+
+// The signal is one that its target, which does not block it, ignores.
+bool is_dropped(Process& process, Task& target, int signo) REQUIRES(process.signal_lock()) {
+  return runs_here(target) ? process.own_table_ignores(signo) : process.handlers()->ignores(signo);
+}
+
+// nullopt: a node is needed.
+std::optional<Result<>> try_queue(Process& process, Task* only, const abi::SigInfo& info, Own<QueuedSignal> node, bool has_tried, AfterSend& after)
+    EXCLUDES(process.signal_lock()) {
+  const bool realtime = info.signo >= abi::kSigRtMin;
+  const std::uint64_t limit = realtime ? process.rlimit_current(abi::Rlimit::sigpending) : 0;
   const LockGuard guard(process.signal_lock());
-  if (process.is_exiting() || (only != nullptr && TaskAccess::exited(*only))) return {};
+  if (process.is_exiting() || (only != nullptr && TaskAccess::exited(*only))) return Result<>();
+  PendingSignals& pending = only != nullptr ? TaskAccess::pending(*only, process) : ProcessAccess::pending(process);
+  if (!has_tried && info.signo != abi::kSigKill && !pending.has_spare()) return std::nullopt;
   cancel_opposites(process, info.signo, after);
   if (info.signo == abi::kSigKill) {
     after.kill = true;
-    return {};
+    return Result<>();
   }
   Task* target = only != nullptr ? only : choose_target(process, info.signo);
   const bool blocked = target == nullptr || (target->signal_mask() & signal_bit(info.signo)) != 0;
-  if (!blocked && process.handlers()->ignores(info.signo)) return {};
-  PendingSignals& pending = only != nullptr ? TaskAccess::pending(*only, process) : ProcessAccess::pending(process);
-  if (info.signo >= abi::kSigRtMin && (pending.queued() >= limit || !node)) {
+  if (!blocked && is_dropped(process, *target, info.signo)) return Result<>();
+  if (realtime && (pending.queued() >= limit || !node)) {
     // kill() of a real-time signal still arrives, without its siginfo; queued ones are refused.
-    if (info.code != abi::kSiUser && info.code != abi::kSiKernel) return Errno::again;
+    if (info.code != abi::kSiUser && info.code != abi::kSiKernel) return Result<>(Errno::again);
     node = Own<QueuedSignal>();
   }
-  if (!pending.add(info, node)) return {};
-  // The read-modify-write of the pending set and that of the waiters' count order this look against a waiter's own.
+  if (!pending.add(info, node)) return Result<>();
+  // The read-modify-write of the pending set and the exchange of the waiters' lock order this look against a waiter's own.
   if (process.signal_arrived().has_waiters()) process.signal_arrived().wake_all(1);
-  if (target != nullptr && !blocked) after.wake = RefPtr<Task>(target);
-  return {};
+  if (target == nullptr || blocked) return Result<>();
+  if (runs_here(*target))
+    target->set_work(frame::kWorkSignal);  // it sees it on its way back
+  else
+    after.wake = RefPtr<Task>(target);
+  return Result<>();
+}
+
+// Nodes are made without the lock. Standard signals mostly need none.
+Result<> queue_signal(Process& process, Task* only, const abi::SigInfo& info, AfterSend& after) EXCLUDES(process.signal_lock()) {
+  if (info.signo < abi::kSigRtMin)
+    if (const std::optional<Result<>> done = try_queue(process, only, info, {}, false, after)) return *done;
+  Own<QueuedSignal> node;
+  if (Result<Own<QueuedSignal>> made = make_own<QueuedSignal>(); made.ok()) node = std::move(made).release();
+  return *try_queue(process, only, info, std::move(node), true, after);
 }
 
 Result<> send(Process& process, Task* only, const abi::SigInfo& info) {
@@ -75,10 +94,7 @@ Result<> send(Process& process, Task* only, const abi::SigInfo& info) {
   const Result<> result = queue_signal(process, only, info, after);
   if (after.kill) process.request_exit(abi::wait_signaled(abi::kSigKill, false));
   if (after.continued) report_continued(process);
-  if (after.wake && frame::this_vcpu().current == &after.wake->context())
-    after.wake->set_work(frame::kWorkSignal);  // the running thread sees it on its way back
-  else if (after.wake)
-    after.wake->notify(frame::kWorkSignal);
+  if (after.wake) after.wake->notify(frame::kWorkSignal);
   return result;
 }
 

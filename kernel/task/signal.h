@@ -71,16 +71,22 @@ class PendingSignals {
   ~PendingSignals() { clear(); }
   SignalSet set() const { return set_.load(std::memory_order_acquire); }
   // Queues it. A standard signal that is pending already is not queued again (signal(7)); returns false then. `node` is consumed; it
-  // may be null (no memory): the signal is then pending with a plain siginfo.
+  // may be null: without a spare one (no memory) the signal is then pending with a plain siginfo.
   bool add(const abi::SigInfo& info, Own<QueuedSignal>& node);
   // Takes the next signal that is in `from`: synchronous ones first, then the lowest number.
   std::optional<abi::SigInfo> take(SignalSet from);
   void remove(SignalSet which);
   void clear() { remove(~SignalSet{0}); }
   std::uint32_t queued() const { return queued_; }
+  // add() needs no node: most signals are taken before the next one comes.
+  bool has_spare() const { return !spare_used_; }
 
  private:
+  void unqueue(QueuedSignal& node);
+
   std::atomic<SignalSet> set_{0};
+  QueuedSignal spare_;
+  bool spare_used_ = false;
   List<QueuedSignal, SignalQueueTag> queue_;
   std::uint32_t queued_ = 0;
 };

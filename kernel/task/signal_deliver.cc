@@ -34,7 +34,7 @@ void rewind_to_syscall(frame::TrapFrame& frame) {
 
 // One signal: runs its action. False if a handler's frame could not be built (SIGSEGV is pending then).
 void deliver(Task& task, frame::TrapFrame& frame, const abi::SigInfo& info, Restart& restart) {
-  const abi::SigAction action = task.process().handlers()->take_for_delivery(info.signo);
+  const abi::SigAction action = task.process().take_own_action(info.signo);
   if (action.handler == abi::kSigIgn) return;
   if (action.handler == abi::kSigDfl) {
     switch (default_action(info.signo)) {

@@ -86,10 +86,9 @@ Result<> store_state(Task& task, std::uint64_t address) {
   store_bytes(area, abi::kFpxSwOffset, software_bytes(area.size()));
   // Linux always claims x87 and SSE, whose bytes are there even in their initial configuration.
   store_bytes(area, kXsaveHeaderOffset, load_bytes<std::uint64_t>(area, kXsaveHeaderOffset) | kXfeatureFpSse);
-  TRY(frame::copy_to_user(address, area));
-  const std::uint32_t magic2 = abi::kFpXstateMagic2;
-  TRY(UserPtr<std::uint32_t>(address + area.size()).store(magic2));
-  return {};
+  const std::span<std::byte> image = task.xsave_image();
+  store_bytes(image, area.size(), abi::kFpXstateMagic2);
+  return frame::copy_to_user(address, image);
 }
 
 // Initial state by its header: XRSTOR takes what the header does not list in its initial configuration, so the rest of the area need not
@@ -115,15 +114,18 @@ Result<> check_state(std::span<const std::byte> area, std::uint64_t allowed) {
 }
 
 // The vector state from a signal frame into the task's area. Absent or short images are allowed, as on Linux.
-Result<> load_image(std::span<std::byte> area, std::uint64_t address) {
+Result<> load_image(std::span<std::byte> area, std::span<std::byte> image, std::uint64_t address) {
   if (!is_aligned(address, 64)) return Errno::fault;
   // Most frames hold a whole image: take it in one copy and look at its software bytes then.
-  const bool whole = frame::copy_from_user(area, address).ok();
+  const bool whole = frame::copy_from_user(image, address).ok();
   const abi::FpxSwBytes bytes =
       whole ? load_bytes<abi::FpxSwBytes>(area, abi::kFpxSwOffset) : TRY(UserPtr<abi::FpxSwBytes>(address + abi::kFpxSwOffset).load());
   bool extended = bytes.magic1 == abi::kFpXstateMagic1 && bytes.xstate_size >= kXsaveMinimum && bytes.xstate_size <= area.size() &&
                   bytes.xstate_size <= bytes.extended_size;
-  if (extended) extended = TRY(UserPtr<std::uint32_t>(address + bytes.xstate_size).load()) == abi::kFpXstateMagic2;
+  if (extended && whole && bytes.xstate_size == area.size())
+    extended = load_bytes<std::uint32_t>(image, area.size()) == abi::kFpXstateMagic2;
+  else if (extended)
+    extended = TRY(UserPtr<std::uint32_t>(address + bytes.xstate_size).load()) == abi::kFpXstateMagic2;
   const std::size_t size = extended ? bytes.xstate_size : kFxsaveSize;
   if (!whole || size < area.size()) {
     frame::xsave_make_initial(area);
@@ -148,7 +150,7 @@ Result<> load_state(Task& task, std::uint64_t address) {
     frame::xsave_make_initial(area);
     return {};
   }
-  const Result<> loaded = load_image(area, address);
+  const Result<> loaded = load_image(area, task.xsave_image(), address);
   if (!loaded.ok()) frame::xsave_make_initial(area);  // never half of one state and half of another
   return loaded;
 }
@@ -226,7 +228,8 @@ Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAc
 Result<> pop_signal_frame(Task& task, frame::TrapFrame& frame) {
   // RSP points behind pretcode: the handler's `ret` popped it.
   const std::uint64_t base = frame.rsp - sizeof(std::uint64_t);
-  const abi::UContext context = TRY(UserPtr<abi::UContext>(base + offsetof(abi::RtSigFrame, uc)).load());
+  abi::UContext context{};  // load() would move it twice
+  TRY(UserPtr<abi::UContext>(base + offsetof(abi::RtSigFrame, uc)).load_all({&context, 1}));
   // A RIP outside the user window would fault in the kernel's name or hit the host: refuse it here.
   if (context.mcontext.rip < frame::user_window_begin() || context.mcontext.rip >= frame::user_window_end()) return Errno::fault;
   if ((context.mcontext.cs | 3) != kUserCs) return Errno::fault;  // IRET would refuse any other code segment

@@ -109,9 +109,23 @@ bool PendingSignals::add(const abi::SigInfo& info, Own<QueuedSignal>& node) {
     queue_.push_back(*node);
     ++queued_;
     (void)node.leak();  // the queue owns it until take() or remove()
+  } else if (!spare_used_ && info.signo < abi::kSigRtMin) {
+    spare_used_ = true;
+    spare_.info = info;
+    queue_.push_back(spare_);
+    ++queued_;
   }
   set_.fetch_or(bit, std::memory_order_acq_rel);
   return true;
+}
+
+void PendingSignals::unqueue(QueuedSignal& node) {
+  decltype(queue_)::remove(node);
+  --queued_;
+  if (&node == &spare_)
+    spare_used_ = false;
+  else
+    const auto owned = Own<QueuedSignal>::adopt(&node, {.size = sizeof(QueuedSignal), .align = alignof(QueuedSignal)});
 }
 
 std::optional<abi::SigInfo> PendingSignals::take(SignalSet from) {
@@ -130,9 +144,7 @@ std::optional<abi::SigInfo> PendingSignals::take(SignalSet from) {
       break;
     }
     result = node->info;
-    decltype(queue_)::remove(*node);
-    --queued_;
-    const auto owned = Own<QueuedSignal>::adopt(node, {.size = sizeof(QueuedSignal), .align = alignof(QueuedSignal)});
+    unqueue(*node);
   }
   if (!more) set_.fetch_and(~signal_bit(signo), std::memory_order_acq_rel);
   if (!result) result = abi::SigInfo::from_sender(signo, abi::kSiUser, 0, 0);  // it was queued when memory was short
@@ -146,9 +158,7 @@ void PendingSignals::remove(SignalSet which) {
   for (QueuedSignal* node = queue_.front(); node != nullptr; node = next) {
     next = queue_.next(*node);
     if ((signal_bit(node->info.signo) & which) == 0) continue;
-    decltype(queue_)::remove(*node);
-    --queued_;
-    const auto owned = Own<QueuedSignal>::adopt(node, {.size = sizeof(QueuedSignal), .align = alignof(QueuedSignal)});
+    unqueue(*node);
   }
 }
 

@@ -15,6 +15,7 @@ namespace kernel {
 
 namespace {
 constexpr std::size_t kStackPages = kSanitized ? 16 : 4;
+constexpr std::size_t kXsaveTrailer = sizeof(std::uint32_t);
 
 // Wakes a parked thread at its deadline.
 class ParkTimer final : public Timer {
@@ -45,7 +46,7 @@ Thread::~Thread() {
 
 Result<> Thread::allocate_stack(bool runs_user_code) {
   if (runs_user_code) {
-    xsave_ = TRY(frame::allocate_pages((frame::xsave_size() + kPageSize - 1) / kPageSize));
+    xsave_ = TRY(frame::allocate_pages((frame::xsave_size() + kXsaveTrailer + kPageSize - 1) / kPageSize));
     frame::xsave_make_initial(xsave_);
     context_.xsave = xsave_.data();
     context_.state_saved.store(1, std::memory_order_relaxed);
@@ -57,6 +58,7 @@ Result<> Thread::allocate_stack(bool runs_user_code) {
   return {};
 }
 
+std::span<std::byte> Thread::xsave_image() { return xsave_.first(xsave_.empty() ? 0 : frame::xsave_size() + kXsaveTrailer); }
 std::span<std::byte> Thread::xsave_area() { return xsave_.first(xsave_.empty() ? 0 : frame::xsave_size()); }
 
 void Thread::set_user_space(UserSpace* space) {

@@ -54,6 +54,8 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   frame::TrapFrame& trap_frame() { return context_.trap_frame(); }
   // The user XSAVE area (standard format), valid while the thread's state is saved; save_user_state() makes it so for the running one.
   std::span<std::byte> xsave_area();
+  // The same with room behind it for the word that ends it in a signal frame.
+  std::span<std::byte> xsave_image();
   void set_work(std::uint16_t bits) { context_.work.fetch_or(bits, std::memory_order_release); }
   void clear_work(std::uint16_t bits) { context_.work.fetch_and(static_cast<std::uint16_t>(~bits), std::memory_order_acq_rel); }
   // set_work plus: if it runs user code on another vCPU right now, interrupt that vCPU, so that it acts within a millisecond.

@@ -1,6 +1,7 @@
 #include "kernel/vfs/open_file.h"
 
 #include "abi/fs.h"
+#include "kernel/frame/user.h"
 #include "kernel/vfs/file_lock.h"
 #include "kernel/vfs/notify.h"
 
@@ -117,6 +118,19 @@ void PositionLock::lock() {
   const Result<> waited =
       queue_.wait([this] { return state_.exchange(2, std::memory_order_acquire) == 0; }, kNever, Interruptible::no);
   KASSERT(waited.ok());
+}
+
+void PositionLock::lock_for_copy() {
+  frame::announce_copy();
+  std::uint32_t free = 0;
+  if (state_.compare_exchange_strong(free, 1, std::memory_order_acquire)) return;
+  frame::abandon_copy();  // lock() may wait
+  lock();
+}
+
+void PositionLock::unlock_after_copy() {
+  frame::abandon_copy();
+  unlock();
 }
 
 void PositionLock::unlock() {

@@ -186,6 +186,10 @@ class FileHandle {
 class PositionLock {
  public:
   void lock();
+  // The same for somebody who copies from or to the program right after: the lock's instruction is the copy's fence.
+  void lock_for_copy();
+  // After that; the copy need not have taken place.
+  void unlock_after_copy();
   void unlock();  // a full fence too: see WaitQueue::wake_all_fenced
 
  private:

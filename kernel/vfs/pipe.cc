@@ -28,6 +28,7 @@ Pipe::~Pipe() {
 
 Result<> Pipe::make_buffer() {
   if (!buffer_.empty()) return {};
+  frame::abandon_copy();  // memory may have to be waited for
   buffer_ = TRY(frame::allocate_pages(size() / kPageSize));
   return {};
 }
@@ -65,9 +66,9 @@ Result<std::size_t> Pipe::read(IoSink& sink, bool nonblocking) {
   if (sink.full()) return std::size_t{0};
   for (;;) {
     if (used() != 0) {
-      read_lock_.lock();
+      read_lock_.lock_for_copy();
       auto moved = read_available(sink);
-      read_lock_.unlock();
+      read_lock_.unlock_after_copy();
       if (!moved.ok()) return moved.error();
       if (const std::size_t count = std::move(moved).release(); count != 0) {
         queue_.wake_all_fenced(kPollWritable);  // by unlock()
@@ -76,7 +77,7 @@ Result<std::size_t> Pipe::read(IoSink& sink, bool nonblocking) {
     }
     if (used() == 0 && writers_.load(std::memory_order_acquire) == 0) return std::size_t{0};
     if (nonblocking) return Errno::again;
-    TRY(queue_.wait([this] { return used() != 0 || writers_.load(std::memory_order_acquire) == 0; }));
+    TRY(queue_.wait_kept([this] { return used() != 0 || writers_.load(std::memory_order_acquire) == 0; }));
   }
 }
 
@@ -134,11 +135,11 @@ Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
   while (!source.empty()) {
     if (readers_.load(std::memory_order_acquire) == 0) return partial(Errno::pipe);
     const std::uint64_t needed = source.remaining() <= kAtomic ? source.remaining() : 1;
-    write_lock_.lock();
+    write_lock_.lock_for_copy();
     Result<std::size_t> moved = std::size_t{0};
     bool faulted = false;
     if (has_room(needed)) moved = write_room(source, total, faulted);
-    write_lock_.unlock();
+    write_lock_.unlock_after_copy();
     if (!moved.ok()) return partial(moved.error());
     if (const std::size_t count = std::move(moved).release(); count != 0) {
       total += count;
@@ -147,7 +148,7 @@ Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
     }
     if (faulted) return partial(Errno::fault);
     if (nonblocking) return partial(Errno::again);
-    const auto waited = queue_.wait([&] { return has_room(needed) || readers_.load(std::memory_order_acquire) == 0; });
+    const auto waited = queue_.wait_kept([&] { return has_room(needed) || readers_.load(std::memory_order_acquire) == 0; });
     if (!waited.ok()) return partial(waited.error());
   }
   return total;

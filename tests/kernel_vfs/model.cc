@@ -56,6 +56,8 @@ Result<std::span<std::byte>> allocate_pages(std::size_t pages) {
 }
 void free_pages(std::span<std::byte> pages) { std::free(pages.data()); }
 HeapUsage heap_usage() { return {.committed = 64 << 20, .used = 0, .limit = 256 << 20}; }
+void announce_copy() {}
+void abandon_copy() {}
 Result<std::size_t> copy_from_user_partial(std::span<std::byte> into, std::uint64_t address) {
   std::memcpy(into.data(), reinterpret_cast<const void*>(address), into.size());
   return into.size();
