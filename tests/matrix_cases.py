@@ -45,6 +45,7 @@ PROGRAMS = {
     "jobs": ("jobs.c", "gcc", []),
     "inotify": ("inotify.c", "gcc", []),
     "dnotify": ("dnotify.c", "gcc", []),
+    "async": ("async.c", "gcc", ["-pthread"]),
     "limits": ("limits.c", "gcc", []),
     "remote": ("remote.c", "gcc", []),
     "system": ("system.c", "gcc", []),

@@ -89,6 +89,7 @@ class Socket : public OpenFile {
   std::size_t describe(std::span<char> into) override;
   FileKind kind() const final { return FileKind::socket; }
   bool is_stream() const override { return true; }
+  std::uint32_t async_events() const final { return kPollIn | kPollOut | kPollHup | kPollRdHup; }
   Nameless& nameless() final { return nameless_; }
 
  protected:

@@ -32,7 +32,7 @@ void TcpEnd::shut_writing() {
 
 void TcpEnd::receive_fin() {
   fin_received_.store(true, std::memory_order_release);
-  queue().wake_all(kPollReadable | kPollRdHup | kPollHup);
+  queue().wake_all(kPollReadable | kPollRdHup | (write_shut_.load(std::memory_order_acquire) ? kPollHup : 0));
 }
 
 void TcpEnd::reset(Errno error) {

@@ -8,9 +8,9 @@ UnixEnd::~UnixEnd() {
   }
 }
 
-void UnixEnd::close_writing() {
+void UnixEnd::close_writing(bool hangup) {
   write_closed_.store(true, std::memory_order_release);
-  queue_.wake_all(kPollReadable | kPollRdHup | kPollHup);
+  queue_.wake_all(kPollReadable | kPollRdHup | (hangup ? kPollHup : 0));
 }
 
 void UnixEnd::close_reading() {
@@ -33,7 +33,7 @@ void UnixEnd::mark_gone() {
     server->gone_.store(true, std::memory_order_release);
     server->close_reading();
     client->set_error(static_cast<std::int32_t>(Errno::connreset));
-    client->close_writing();
+    client->close_writing(true);
     client = nullptr;
   }
 }

@@ -47,7 +47,7 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   bool write_closed() const { return write_closed_.load(std::memory_order_acquire); }  // nothing more will come
   bool read_closed() const { return read_closed_.load(std::memory_order_acquire); }    // nobody will read
   bool is_gone() const { return gone_.load(std::memory_order_acquire); }               // the socket was closed
-  void close_writing();
+  void close_writing(bool hangup);
   void close_reading();
   void set_error(std::int32_t error) { error_.store(error, std::memory_order_release); }
   std::int32_t take_error() { return error_.exchange(0, std::memory_order_acq_rel); }

@@ -132,7 +132,7 @@ Result<Ref<Socket>> UnixSocket::accept(std::uint32_t flags) {
       auto made = make_ref<UnixSocket>(type(), protocol(), flags, server.as_ref(), client);
       if (made.ok()) return Ref<Socket>(std::move(made).release());
       server->mark_gone();
-      client->close_writing();
+      client->close_writing(true);
       return made.error();
     }
     if (!is_listening() || end_->read_closed()) return Errno::inval;
@@ -150,7 +150,7 @@ Result<> UnixSocket::shutdown(std::int32_t how) {
   }
   if (how != abi::kShutRd) {
     write_shut_.store(true, std::memory_order_release);
-    if (other && type() != abi::kSockDgram) other->close_writing();
+    if (other && type() != abi::kSockDgram) other->close_writing(end_->write_closed());
     end_->queue().wake_all(kPollWritable | kPollHup);
   }
   return {};
@@ -170,7 +170,7 @@ void UnixSocket::on_last_close() {
   if (!other || type() == abi::kSockDgram) return;
   // unix(7) has it from TCP: data that nobody will read any more resets the connection.
   if (unread) other->set_error(static_cast<std::int32_t>(Errno::connreset));
-  other->close_writing();
+  other->close_writing(true);
 }
 
 // --- sending ---

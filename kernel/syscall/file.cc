@@ -179,10 +179,12 @@ Result<std::uint64_t> owner_command(Task& task, OpenFile& file, std::uint32_t co
     }
     case abi::kFSetSig:
       if (value < 0 || value > abi::kSigMax) return Errno::inval;
-      file.owner.signal.store(value, std::memory_order_relaxed);
+      TRY(file.owner())->set_signal(value);
       return std::uint64_t{0};
-    case abi::kFGetSig:
-      return static_cast<std::uint64_t>(file.owner.signal.load(std::memory_order_relaxed));
+    case abi::kFGetSig: {
+      const RefPtr<FileOwner> owner = file.owner_if_any();
+      return static_cast<std::uint64_t>(owner ? owner->signal() : 0);
+    }
     case abi::kFSetOwnEx:
       TRY(set_file_owner(task, file, TRY(UserPtr<const abi::FownerEx>(argument).load())));
       return std::uint64_t{0};
@@ -224,6 +226,7 @@ Result<std::uint64_t> sys_fcntl(Task& task, Fd fd, std::uint32_t command, std::u
   if (file->is_path_only()) return Errno::badf;
   switch (command) {
     case abi::kFSetFl:
+      TRY(set_async(*file, fd, (argument & abi::kOAsync) != 0));
       TRY(file->set_status_flags(static_cast<std::uint32_t>(argument)));
       return std::uint64_t{0};
     case abi::kFGetLk:
@@ -278,12 +281,16 @@ Result<std::uint64_t> sys_ioctl(Task& task, Fd fd, std::uint32_t request, std::u
     case abi::kFioNClex:
       TRY(files.set_close_on_exec(fd, request == abi::kFioClex));
       return std::uint64_t{0};
-    case abi::kFioNbio:
+    case abi::kFioNbio: {
+      const bool on = TRY(UserPtr<const std::int32_t>(argument).load()) != 0;
+      const std::uint32_t flags = file->flags();
+      TRY(file->set_status_flags(on ? flags | abi::kONonBlock : flags & ~abi::kONonBlock));
+      return std::uint64_t{0};
+    }
     case abi::kFioAsync: {
       const bool on = TRY(UserPtr<const std::int32_t>(argument).load()) != 0;
-      const std::uint32_t bit = request == abi::kFioNbio ? abi::kONonBlock : abi::kOAsync;
-      const std::uint32_t flags = file->flags();
-      TRY(file->set_status_flags(on ? flags | bit : flags & ~bit));
+      if (on != ((file->flags() & abi::kOAsync) != 0) && file->async_events() == 0) return Errno::notty;
+      TRY(set_async(*file, fd, on));
       return std::uint64_t{0};
     }
     default:

@@ -58,7 +58,7 @@ Result<> set_directory_notification(std::uint64_t table, OpenFile& file, Fd fd, 
     return {};
   }
   if (!file.inode() || !file.inode()->is_directory()) return Errno::notdir;
-  own_by_caller(file);
+  TRY(own_by_caller(file));
   Own<Mark> fresh = TRY(make_own<Mark>(file.inode().as_ref(), Ref<OpenFile>(file), table));
   const LockGuard guard(notify_lock);
   Mark* mark = marks.front();
@@ -96,7 +96,7 @@ void notify::signal_directory(const Inode& directory, std::uint32_t event) {
     for (Mark *mark = marks.front(), *next = nullptr; mark != nullptr; mark = next) {
       next = marks.next(*mark);
       if (mark->inode.get() != &directory || (mark->events & wanted) == 0) continue;
-      send_io_signal(*mark->file, mark->fd, abi::kPollMsg);
+      if (const RefPtr<FileOwner> owner = mark->file->owner_if_any()) owner->send(mark->fd, abi::kPollMsg);
       if ((mark->events & abi::kDnMultiShot) == 0) take_locked(*mark, gone);
     }
   }

@@ -56,6 +56,7 @@ class Inotify final : public OpenFile {
   Result<> describe_info(String& out) override;
   void on_last_close() override;
   FileKind kind() const override { return FileKind::inotify; }
+  std::uint32_t async_events() const override { return kPollIn; }
 
   // Puts an event into the queue unless it says what the last one says. For inotify.cc.
   void queue_locked(std::int32_t wd, std::uint32_t mask, std::uint32_t cookie, std::string_view name) REQUIRES(notify_lock);

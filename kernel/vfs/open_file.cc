@@ -3,6 +3,7 @@
 #include "abi/fs.h"
 #include "kernel/frame/user.h"
 #include "kernel/vfs/file_lock.h"
+#include "kernel/vfs/file_owner.h"
 #include "kernel/vfs/notify.h"
 
 namespace kernel {
@@ -13,6 +14,7 @@ OpenFile::OpenFile(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t fla
 }
 
 OpenFile::~OpenFile() {
+  if (FileOwner* const owner = owner_.load(std::memory_order_relaxed); owner != nullptr) owner->deref();
   if (inode_ && inode_->drop_open() == 0) notify_last_close(*inode_);
 }
 
@@ -68,9 +70,39 @@ Result<> OpenFile::set_status_flags(std::uint32_t flags) {
   std::uint32_t seen = flags_.load(std::memory_order_relaxed);
   std::uint32_t wanted = 0;
   do {
-    wanted = (seen & ~abi::kSettableFlags) | (flags & abi::kSettableFlags);
+    // set_async() sees to O_ASYNC.
+    wanted = (seen & ~(abi::kSettableFlags & ~abi::kOAsync)) | (flags & abi::kSettableFlags & ~abi::kOAsync);
   } while (!flags_.compare_exchange_weak(seen, wanted, std::memory_order_acq_rel));
   return on_flags_changed(wanted & abi::kSettableFlags);
+}
+
+Result<Ref<FileOwner>> OpenFile::owner() {
+  if (const RefPtr<FileOwner> present = owner_if_any()) return present.as_ref();
+  const Ref<FileOwner> fresh = TRY(make_ref<FileOwner>());
+  FileOwner* none = nullptr;
+  fresh->ref();
+  if (owner_.compare_exchange_strong(none, fresh.get(), std::memory_order_acq_rel)) return fresh;
+  fresh->deref();
+  return owner_if_any().as_ref();
+}
+
+RefPtr<FileOwner> OpenFile::owner_if_any() const { return RefPtr<FileOwner>(owner_.load(std::memory_order_acquire)); }
+
+bool OpenFile::watch_by_owner(FileOwner& owner, WaitQueue& queue) {
+  const LockGuard guard(observers_lock_);
+  if (is_closed()) return false;
+  if (static_cast<ListNode<CloseObserverTag>&>(owner).is_linked()) return true;
+  owner.ref();
+  observers_.push_back(owner);
+  queue.add_first(owner);
+  return true;
+}
+
+void OpenFile::set_async_flag(bool on) {
+  if (on)
+    flags_.fetch_or(abi::kOAsync, std::memory_order_relaxed);
+  else
+    flags_.fetch_and(~abi::kOAsync, std::memory_order_relaxed);
 }
 
 bool OpenFile::add_close_observer(CloseObserver& observer) {

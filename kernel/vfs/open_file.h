@@ -26,6 +26,7 @@ namespace kernel {
 
 class Epoll;
 class EventFd;
+class FileOwner;
 class Task;
 
 // poll(2) bits, as readiness() gives them and wake_all() takes them.
@@ -105,6 +106,10 @@ class OpenFile : public RefCounted<OpenFile> {
   virtual bool has_write() const { return true; }
   // pread, pwrite and their kin work; otherwise ESPIPE comes before the access mode and the buffer.
   virtual bool has_offsets() const { return inode_ && inode_->type() != FileType::fifo && inode_->type() != FileType::socket; }
+  // The poll bits that signals tell while O_ASYNC is set; 0: this kind of file has none, and O_ASYNC stays off.
+  virtual std::uint32_t async_events() const { return 0; }
+  // Whom they go to if no owner is named: the foreground group of a terminal.
+  virtual Pid async_group() const { return Pid{}; }
   // The epoll instance that this file is, or nullptr.
   virtual Epoll* as_epoll() { return nullptr; }
   virtual EventFd* as_eventfd() { return nullptr; }
@@ -131,13 +136,12 @@ class OpenFile : public RefCounted<OpenFile> {
   void remove_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);
   bool is_closed() const { return closed_.load(std::memory_order_acquire); }
 
-  // For file_owner.h, which sends signals of this file.
-  struct Owner {
-    std::atomic<std::int32_t> type{0}, pid{0};  // abi::kOwner*; pid 0 = nobody
-    std::atomic<std::int32_t> signal{0};        // 0 = SIGIO
-    std::atomic<std::uint32_t> uid{0}, euid{0};  // of who set it
-  };
-  Owner owner;
+  // Who gets its signals, made now if nobody has asked before. ENOMEM.
+  Result<Ref<FileOwner>> owner();
+  RefPtr<FileOwner> owner_if_any() const;  // any context
+  // For file_owner.cc. False: the file is closed, and nothing was done. No effect on an owner that watches already.
+  bool watch_by_owner(FileOwner& owner, WaitQueue& queue) EXCLUDES(observers_lock_);
+  void set_async_flag(bool on);
 
  protected:
   explicit OpenFile(std::uint32_t flags) : flags_(flags) {}
@@ -156,6 +160,7 @@ class OpenFile : public RefCounted<OpenFile> {
   const RefPtr<Inode> inode_;
   SpinLock<LockRank::fd_table> observers_lock_;
   List<CloseObserver, CloseObserverTag> observers_ GUARDED_BY(observers_lock_);
+  std::atomic<FileOwner*> owner_{nullptr};  // set once, with a reference that the destructor drops
 };
 
 // Keeps a file open: one per descriptor. Copying makes another. Destroying the last one closes the file and may sleep: never under locks.

@@ -87,6 +87,8 @@ class PipeEnd final : public OpenFile {
   Result<std::uint32_t> set_pipe_size(std::uint32_t size) override { return pipe_->resize(size); }
   bool is_stream() const override { return true; }
   FileKind kind() const override { return FileKind::pipe; }
+  // Its ends hear of each other's close as of data and of room (pipe_release() of Linux).
+  std::uint32_t async_events() const override { return (may_read() ? kPollIn : 0) | (may_write() ? kPollOut : 0); }
   Nameless& nameless() override { return pipe_->nameless(); }
   Pipe& pipe() { return *pipe_; }
 

@@ -90,6 +90,7 @@ void preemption_point() {}
 Sleeper& current_sleeper() { panic("a wait in a test", __FILE_NAME__, __LINE__); }
 ParkResult park(Instant, Interruptible) { return ParkResult::interrupted; }
 void WaitQueue::add(Waiter&) {}
+void WaitQueue::add_first(Waiter&) {}
 void WaitQueue::remove(Waiter&) {}
 void WaitQueue::wake_all(std::uint32_t) {}
 void WaitQueue::wake_one(std::uint32_t) {}

@@ -8,7 +8,10 @@
 #include "kernel/vfs/file_owner.h"
 
 namespace kernel {
-void own_by_caller(OpenFile&) {}
-void send_io_signal(OpenFile&, Fd, std::int32_t) {}
+Result<Ref<FileOwner>> own_by_caller(OpenFile& file) { return file.owner(); }
+void FileOwner::send(Fd, std::int32_t) const {}
+bool FileOwner::on_wake(std::uint32_t) { return false; }
+void FileOwner::run_deferred() {}
+void FileOwner::on_file_closed(OpenFile&) {}
 abi::RlimitPair Process::rlimit(abi::Rlimit) const { return {.current = 1024, .maximum = 1024}; }
 }  // namespace kernel

@@ -15,6 +15,7 @@ class MasterFile final : public OpenFile {
   Result<std::uint64_t> ioctl(Task& task, std::uint32_t request, std::uint64_t argument) override;
   std::uint32_t readiness() override { return pty_->master_readiness(); }
   WaitQueue* wait_queue() override { return &pty_->master_queue(); }
+  std::uint32_t async_events() const override { return kPollIn | kPollOut | kPollHup; }
   void on_last_close() override { pty_->close_master(); }
 
  private:
@@ -31,6 +32,8 @@ class SlaveFile final : public OpenFile {
   Result<std::uint64_t> ioctl(Task& task, std::uint32_t request, std::uint64_t argument) override;
   std::uint32_t readiness() override { return pty_->slave_readiness(opened_at_); }
   WaitQueue* wait_queue() override { return &pty_->slave_queue(); }
+  std::uint32_t async_events() const override { return kPollIn | kPollOut | kPollHup; }
+  Pid async_group() const override { return pty_->foreground(); }
   void on_last_close() override;
 
  private:
