@@ -12,8 +12,12 @@ constinit SpinLock<LockRank::residency> residency_lock;
 namespace {
 
 constinit OverlapHooks hooks_of_task{};
-constinit ShortageHooks shortage_hooks_of_task{};
 constinit OverlapStatistics the_statistics;
+
+ShortageHooks& shortage_hooks_of_task() {
+  static constinit ShortageHooks hooks{};
+  return hooks;
+}
 
 // Made at the first use and never destroyed.
 struct Overlap {
@@ -45,8 +49,8 @@ void OverlapLock::unlock() NO_THREAD_SAFETY_ANALYSIS { word_.store(0, std::memor
 
 void set_overlap_hooks(const OverlapHooks& hooks) { hooks_of_task = hooks; }
 const OverlapHooks& overlap_hooks() { return hooks_of_task; }
-void set_shortage_hooks(const ShortageHooks& hooks) { shortage_hooks_of_task = hooks; }
-const ShortageHooks& shortage_hooks() { return shortage_hooks_of_task; }
+void set_shortage_hooks(const ShortageHooks& hooks) { shortage_hooks_of_task() = hooks; }
+const ShortageHooks& shortage_hooks() { return shortage_hooks_of_task(); }
 OverlapStatistics& overlap_statistics() { return the_statistics; }
 
 OverlapUsage overlap_usage() {

@@ -112,8 +112,14 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
 
   Ref<SignalHandlers> handlers() const EXCLUDES(lock_);
   // For the running task of this process only, without the lock: execve alone replaces the table, once the other threads are gone.
-  bool own_table_ignores(int signo) const { return handlers_->ignores(signo); }
-  abi::SigAction take_own_action(int signo) { return handlers_->take_for_delivery(signo); }
+  bool own_table_ignores(int signo) const {
+    const auto& handlers = handlers_;
+    return handlers->ignores(signo);
+  }
+  abi::SigAction take_own_action(int signo) {
+    const auto& handlers = handlers_;
+    return handlers->take_for_delivery(signo);
+  }
   SignalSet pending_signals() const { return pending_.set(); }
   // Woken whenever a signal is queued for the process or one of its threads (signalfd, sigtimedwait).
   WaitQueue& signal_arrived() LIFETIMEBOUND { return signal_arrived_; }

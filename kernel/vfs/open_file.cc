@@ -14,7 +14,7 @@ OpenFile::OpenFile(RefPtr<Dentry> dentry, RefPtr<Inode> inode, std::uint32_t fla
 }
 
 OpenFile::~OpenFile() {
-  if (FileOwner* const owner = owner_.load(std::memory_order_relaxed); owner != nullptr) owner->deref();
+  if (const RefPtr<FileOwner> owner = owner_if_any()) owner->deref();  // the file's reference
   if (inode_ && inode_->drop_open() == 0) notify_last_close(*inode_);
 }
 

@@ -103,7 +103,8 @@ Result<> store_oom_score_adj(const ProcSubject& subject, std::string_view text) 
 }
 
 Result<> show_oom_score(const ProcSubject& subject, Text& out) {
-  out << oom_score(*subject.process) << '\n';
+  const auto& process = subject.process;
+  out << oom_score(*process) << '\n';
   return {};
 }
 
