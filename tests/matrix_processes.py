@@ -93,7 +93,7 @@ awk '{ print NF }' /proc/$s/stat /proc/$s/task/$s/stat; awk '{ print NF, ($1 >= 
 awk -F: '{ print $1 }' /proc/$s/status | grep -E '^(Name|Umask|State|Tgid|Pid|PPid|Uid|Gid|FDSize|Groups|Vm(Peak|Size|Lck|HWM|RSS|Data|Stk|Exe|Lib)|Threads|Sig|Shd|Cap|NoNew|Cpus|.*ctxt)'
 head -4 /proc/$s/limits | cut -c1-25; tr '\0' ' ' < /proc/$s/cmdline; echo; cat /proc/$s/comm; cut -d: -f1 /proc/$s/io
 awk '/^Size/ { s += $2 } /^Rss/ { r += $2 } END { print (s > 0), (r > 0), (r <= s) }' /proc/$s/smaps
-awk '$5 == "/" { print "root mounted" }' /proc/$s/mountinfo | head -1; wc -c < /proc/$s/auxv | awk '{ print ($1 % 16) }'
+awk '$5 == "/proc" { print "proc mounted" }' /proc/$s/mountinfo | head -1; wc -c < /proc/$s/auxv | awk '{ print ($1 % 16) }'
 awk '/^(cpu|intr|ctxt|btime|processes|procs_running|procs_blocked|softirq) / { print $1 }' /proc/stat; awk '{ print NF }' /proc/loadavg /proc/uptime
 pkill -P $$ sleep; wait $s; echo $?; wait $n; echo $?
 """

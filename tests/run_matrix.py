@@ -173,7 +173,7 @@ class Matrix:
     # ---- running ----
 
     def native(self, c):
-        with tempfile.TemporaryDirectory(dir=self.work, prefix="tmp.") as tmp:
+        with tempfile.TemporaryDirectory(dir=self.work if is_open(self.work) else "/var/tmp", prefix="tmp.") as tmp:
             argv = [a.replace("{data}", self.data).replace("{tmp}", tmp) for a in c.argv]
             if c.built:
                 argv[0] = os.path.join(self.bin, os.path.basename(c.argv[0]))
@@ -210,6 +210,15 @@ class Matrix:
         if err:
             lines += ["standard error inside (end):"] + err.decode(errors="backslashreplace").splitlines()[-15:]
         return "\n    ".join(line[:300] for line in lines)
+
+
+def is_open(folder):
+    """Other users may go through it and all that is above (a clone in root's home is closed); some cases become another user."""
+    while folder != "/":
+        if not os.stat(folder).st_mode & 0o001:
+            return False
+        folder = os.path.dirname(folder)
+    return True
 
 
 def execute(argv, c, cwd, env):

@@ -1,6 +1,7 @@
 #include "kernel/sync/wait.h"
 
 #include "kernel/frame/cpu.h"
+#include "kernel/frame/vcpu_block.h"
 
 namespace kernel {
 
@@ -9,27 +10,45 @@ namespace {
 constinit SpinLock<LockRank::deferred_wake> deferred_lock;
 constinit List<DeferredWake, DeferredWakeTag> deferred GUARDED_BY(deferred_lock);
 constinit std::atomic<std::uint32_t> deferred_count{0};
+constinit List<DeferredWake, DeferredWakeTag> lockers GUARDED_BY(deferred_lock);
+constinit std::atomic<std::uint32_t> locker_count{0};
+
+DeferredWake* take_deferred(bool takes_locks) {
+  const LockGuard guard(deferred_lock);
+  DeferredWake* const wake = takes_locks ? lockers.pop_front() : deferred.pop_front();
+  if (wake != nullptr) (takes_locks ? locker_count : deferred_count).fetch_sub(1, std::memory_order_relaxed);
+  return wake;
+}
 
 void run_deferred_wakes() {
   while (deferred_count.load(std::memory_order_acquire) != 0) {
-    DeferredWake* wake = nullptr;
-    {
-      const LockGuard guard(deferred_lock);
-      wake = deferred.pop_front();
-      if (wake == nullptr) return;
-      deferred_count.fetch_sub(1, std::memory_order_relaxed);
-    }
+    DeferredWake* const wake = take_deferred(false);
+    if (wake == nullptr) break;
     wake->run_deferred();
   }
+  if (locker_count.load(std::memory_order_relaxed) != 0 && frame::spin_mask() == 0) run_deferred_lockers();
 }
 
 }  // namespace
 
+void run_deferred_lockers() {
+  while (locker_count.load(std::memory_order_acquire) != 0) {
+    DeferredWake* const wake = take_deferred(true);
+    if (wake == nullptr) return;
+    wake->run_deferred();
+  }
+}
+
 bool defer_wake(DeferredWake& wake) {
-  const LockGuard guard(deferred_lock);
-  if (wake.is_linked()) return false;
-  deferred.push_back(wake);
-  deferred_count.fetch_add(1, std::memory_order_release);
+  {
+    const LockGuard guard(deferred_lock);
+    if (wake.is_linked()) return false;
+    (wake.takes_locks() ? lockers : deferred).push_back(wake);
+    (wake.takes_locks() ? locker_count : deferred_count).fetch_add(1, std::memory_order_release);
+  }
+  // The waker may hold spinlocks: at the latest it is run when this thread goes back to its program.
+  if (frame::ThreadContext* const current = frame::this_vcpu().current; wake.takes_locks() && current != nullptr)
+    current->work.fetch_or(frame::kWorkTimers, std::memory_order_relaxed);
   return true;
 }
 

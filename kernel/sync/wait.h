@@ -97,13 +97,21 @@ struct DeferredWakeTag;
 class DeferredWake : public ListNode<DeferredWakeTag> {
  public:
   virtual void run_deferred() = 0;
+  bool takes_locks() const { return takes_locks_; }
 
  protected:
-  DeferredWake() = default;
+  // takes_locks: also locks below the wait queues (it sends a signal, say). A waker may hold such locks, and runs what others have deferred,
+  // too; so these are run where no spinlock is held: by the next waker of that kind, before a thread parks, on the way to user code.
+  explicit DeferredWake(bool takes_locks = false) : takes_locks_(takes_locks) {}
   ~DeferredWake() = default;
+
+ private:
+  const bool takes_locks_;
 };
 // Queues it unless it is queued already (false then). For Waiter::on_wake only.
 bool defer_wake(DeferredWake& wake);
+// Runs those that take locks. No spinlock is held.
+void run_deferred_lockers();
 
 class WaitQueue {
  public:

@@ -131,6 +131,7 @@ bool signal_pending() { return current_thread().has_interrupt(); }
 
 ParkResult park(Instant deadline, Interruptible interruptible) {
   assert_no_spinlocks_held();
+  run_deferred_lockers();
   Thread& thread = current_thread();
   ParkTimer timer(thread);
   const bool timed = deadline != kNever;

@@ -81,6 +81,7 @@ extern "C" void kernel_before_user_return(kernel::frame::TrapFrame* frame) {
     if ((work & frame::kWorkTimers) != 0) {
       thread.clear_work(frame::kWorkTimers);
       scheduler().on_tick(frame::this_vcpu());
+      run_deferred_lockers();
       if (scheduler().should_yield(thread)) thread.set_work(frame::kWorkResched);
     } else if ((work & frame::kWorkResched) != 0) {
       yield_now();

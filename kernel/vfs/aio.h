@@ -25,7 +25,8 @@ struct AioTag;
 class AioRequest final : public RefCounted<AioRequest>, public Waiter, public ListNode<AioTag>, private DeferredWake {
  public:
   // `notify`: an eventfd that is told of the completion, or null.
-  AioRequest(Ref<AioContext> context, const abi::IoEvent& event, RefPtr<EventFd> notify) : context_(context), event_(event), notify_(notify) {}
+  AioRequest(Ref<AioContext> context, const abi::IoEvent& event, RefPtr<EventFd> notify)
+      : DeferredWake(true), context_(context), event_(event), notify_(notify) {}
   bool on_wake(std::uint32_t events) override;
 
  private:

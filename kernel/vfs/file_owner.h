@@ -16,6 +16,7 @@ namespace kernel {
 // and among its close observers. It knows nothing of the file, so that a wake-up that is still to be told does not keep that open.
 class FileOwner final : public CloseObserver, public Waiter, public DeferredWake {
  public:
+  FileOwner() : DeferredWake(true) {}
   // `pid` 0 = nobody.
   void set(abi::FownerEx owner, std::uint32_t uid, std::uint32_t euid);
   abi::FownerEx get() const;

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,25 @@ static __attribute__((unused)) void conf_sleep_ms(long ms)
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
     while (nanosleep(&t, &t) && errno == EINTR) {
     }
+}
+
+// Waits until the thread sleeps: on a busy machine that takes longer than any fixed time.
+static __attribute__((unused)) void conf_await_sleep(int tid)
+{
+    char name[64], line[256] = "";
+    snprintf(name, sizeof name, "/proc/self/task/%d/stat", tid);
+    for (int i = 0; i < 5000; i++) {
+        int fd = open(name, O_RDONLY);
+        CHECK(fd >= 0);
+        long n = read(fd, line, sizeof line - 1);
+        close(fd);
+        line[n > 0 ? n : 0] = 0;
+        char *after = strrchr(line, ')');
+        if (after && after[2] == 'S')
+            return;
+        conf_sleep_ms(1);
+    }
+    CHECK(!"the thread sleeps");
 }
 
 // The folder that the test may write in is the program's last argument; it goes there.

@@ -16,10 +16,11 @@ static long futex(void *word, int op, uint32_t val, const void *timeout, void *w
 static atomic_int word, word2, woken, ready;
 static uint32_t wait_bits = FUTEX_BITSET_MATCH_ANY;
 
+static volatile int tids[8];
 static void *waiter(void *arg)
 {
     (void)arg;
-    atomic_fetch_add(&ready, 1);
+    tids[atomic_fetch_add(&ready, 1)] = (int)syscall(SYS_gettid);
     long r = futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, wait_bits);
     if (r == 0)
         atomic_fetch_add(&woken, 1);
@@ -29,12 +30,15 @@ static void *waiter(void *arg)
 static void start(pthread_t *t, int n)
 {
     atomic_store(&ready, 0);
+    memset((void *)tids, 0, sizeof tids);
     atomic_store(&woken, 0);
     for (int i = 0; i < n; i++)
         pthread_create(&t[i], NULL, waiter, NULL);
-    while (atomic_load(&ready) < n)
-        conf_sleep_ms(1);
-    conf_sleep_ms(30); // now all of them sleep
+    for (int i = 0; i < n; i++) {
+        while (tids[i] == 0)
+            conf_sleep_ms(1);
+        conf_await_sleep(tids[i]);
+    }
 }
 
 static void join(pthread_t *t, int n)
@@ -111,7 +115,8 @@ static void priority_inheritance(void)
     RES(futex(&pi, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0));
     RES(futex(&pi, FUTEX_TRYLOCK_PI_PRIVATE, 0, NULL, NULL, 0));
     pthread_create(&t, NULL, lock_pi, &pi);
-    conf_sleep_ms(30);
+    for (int i = 0; i < 5000 && !(pi & FUTEX_WAITERS); i++)
+        conf_sleep_ms(1);
     CHECK(pi & FUTEX_WAITERS);
     RES(futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0));
     pthread_join(t, &v);
@@ -155,7 +160,8 @@ static void exits(void)
     RES(started);
     RES((held.lock & FUTEX_OWNER_DIED) != 0);
     RES(syscall(SYS_set_robust_list, &head, 3));
-    conf_sleep_ms(20);
+    for (int i = 0; i < 5000 && syscall(SYS_tgkill, getpid(), tid, 0) == 0; i++)
+        conf_sleep_ms(1);
     RES(syscall(SYS_tgkill, getpid(), tid, 0));
     munmap(stack, 65536);
 }

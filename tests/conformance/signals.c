@@ -311,25 +311,6 @@ static void *blocked_reader(void *arg)
     return NULL;
 }
 
-// Waits until the thread sleeps: on a busy machine that takes longer than any fixed time.
-static void await_sleep(int tid)
-{
-    char name[64], line[256] = "";
-    snprintf(name, sizeof name, "/proc/self/task/%d/stat", tid);
-    for (int i = 0; i < 5000; i++) {
-        int fd = open(name, O_RDONLY);
-        CHECK(fd >= 0);
-        long n = read(fd, line, sizeof line - 1);
-        close(fd);
-        line[n > 0 ? n : 0] = 0;
-        char *after = strrchr(line, ')');
-        if (after && after[2] == 'S')
-            return;
-        conf_sleep_ms(1);
-    }
-    CHECK(!"the thread sleeps");
-}
-
 static void restart(int flags)
 {
     pthread_t t;
@@ -340,13 +321,13 @@ static void restart(int flags)
     pthread_create(&t, NULL, blocked_reader, &got);
     while (!atomic_load(&thread_id))
         conf_sleep_ms(1);
-    await_sleep(thread_id);
+    conf_await_sleep(thread_id);
     int before = seen;
     pthread_kill(t, SIGUSR1);
     for (int i = 0; i < 5000 && seen == before; i++)
         conf_sleep_ms(1);
     if (flags)
-        await_sleep(thread_id);
+        conf_await_sleep(thread_id);
     CHECK(write(pipe_ends[1], "k", 1) == 1);
     pthread_join(t, NULL);
     printf("%s: handler ran %d, read gave %s\n", flags ? "SA_RESTART" : "no restart", seen - before,
@@ -382,7 +363,7 @@ static void threads(void)
     pthread_create(&t, NULL, sleeper, &ok);
     while (!atomic_load(&thread_id))
         conf_sleep_ms(1);
-    await_sleep(thread_id);
+    conf_await_sleep(thread_id);
     pthread_kill(t, SIGUSR1);
     pthread_join(t, NULL);
     RES(ok);
