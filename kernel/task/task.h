@@ -70,6 +70,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   bool has_interrupt() override;
   void on_memory_lost() override;
   void on_page_fault() override { process_->count_fault(false); }
+  Task* as_task() override { return this; }
   // It was killed, or its process ends: waits end at once and it never returns to user code.
   bool is_dying() const { return dying_.load(std::memory_order_acquire); }
 

@@ -17,6 +17,8 @@
 
 namespace kernel {
 
+class Task;
+
 class AddressSpace;
 struct RunQueueTag;
 
@@ -44,6 +46,7 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
   virtual bool has_interrupt() = 0;
   // A page fault of user code was resolved.
   virtual void on_page_fault() {}
+  virtual Task* as_task() { return nullptr; }  // a thread of a program
   // A part of its memory could not be kept: it must end. No spinlocks held.
   virtual void on_memory_lost() {}
   // An exception of user code (not a page fault that populate() resolved), already moved into the frame. Ends in a signal.
