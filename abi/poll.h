@@ -8,6 +8,14 @@
 
 namespace abi {
 
+// struct kcmp_epoll_slot (kcmp(2), KCMP_EPOLL_TFD).
+struct KcmpEpollSlot {
+  std::uint32_t epoll;
+  std::uint32_t target;
+  std::uint32_t offset;
+};
+static_assert(sizeof(KcmpEpollSlot) == 12);
+
 struct PollFd {
   std::int32_t fd;
   std::int16_t events;

@@ -7,32 +7,39 @@ namespace kernel {
 
 namespace {
 
-constinit SpinLock<LockRank::deferred_wake> deferred_lock;
-constinit List<DeferredWake, DeferredWakeTag> deferred GUARDED_BY(deferred_lock);
-constinit std::atomic<std::uint32_t> deferred_count{0};
-constinit List<DeferredWake, DeferredWakeTag> lockers GUARDED_BY(deferred_lock);
-constinit std::atomic<std::uint32_t> locker_count{0};
+struct Deferred {
+  SpinLock<LockRank::deferred_wake> lock;
+  List<DeferredWake, DeferredWakeTag> wakes GUARDED_BY(lock);
+  List<DeferredWake, DeferredWakeTag> lockers GUARDED_BY(lock);  // those that take locks
+  std::atomic<std::uint32_t> wake_count{0}, locker_count{0};
+};
+Deferred& deferred() {
+  static constinit Deferred instance;
+  return instance;
+}
 
 DeferredWake* take_deferred(bool takes_locks) {
-  const LockGuard guard(deferred_lock);
-  DeferredWake* const wake = takes_locks ? lockers.pop_front() : deferred.pop_front();
-  if (wake != nullptr) (takes_locks ? locker_count : deferred_count).fetch_sub(1, std::memory_order_relaxed);
+  Deferred& all = deferred();
+  const LockGuard guard(all.lock);
+  DeferredWake* const wake = takes_locks ? all.lockers.pop_front() : all.wakes.pop_front();
+  if (wake != nullptr) (takes_locks ? all.locker_count : all.wake_count).fetch_sub(1, std::memory_order_relaxed);
   return wake;
 }
 
 void run_deferred_wakes() {
-  while (deferred_count.load(std::memory_order_acquire) != 0) {
+  const Deferred& all = deferred();
+  while (all.wake_count.load(std::memory_order_acquire) != 0) {
     DeferredWake* const wake = take_deferred(false);
     if (wake == nullptr) break;
     wake->run_deferred();
   }
-  if (locker_count.load(std::memory_order_relaxed) != 0 && frame::spin_mask() == 0) run_deferred_lockers();
+  if (all.locker_count.load(std::memory_order_relaxed) != 0 && frame::spin_mask() == 0) run_deferred_lockers();
 }
 
 }  // namespace
 
 void run_deferred_lockers() {
-  while (locker_count.load(std::memory_order_acquire) != 0) {
+  while (deferred().locker_count.load(std::memory_order_acquire) != 0) {
     DeferredWake* const wake = take_deferred(true);
     if (wake == nullptr) return;
     wake->run_deferred();
@@ -40,14 +47,16 @@ void run_deferred_lockers() {
 }
 
 bool defer_wake(DeferredWake& wake) {
+  const bool takes_locks = wake.takes_locks();
   {
-    const LockGuard guard(deferred_lock);
+    Deferred& all = deferred();
+    const LockGuard guard(all.lock);
     if (wake.is_linked()) return false;
-    (wake.takes_locks() ? lockers : deferred).push_back(wake);
-    (wake.takes_locks() ? locker_count : deferred_count).fetch_add(1, std::memory_order_release);
+    (takes_locks ? all.lockers : all.wakes).push_back(wake);
+    (takes_locks ? all.locker_count : all.wake_count).fetch_add(1, std::memory_order_release);
   }
   // The waker may hold spinlocks: at the latest it is run when this thread goes back to its program.
-  if (frame::ThreadContext* const current = frame::this_vcpu().current; wake.takes_locks() && current != nullptr)
+  if (frame::ThreadContext* const current = frame::this_vcpu().current; takes_locks && current != nullptr)
     current->work.fetch_or(frame::kWorkTimers, std::memory_order_relaxed);
   return true;
 }

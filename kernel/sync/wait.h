@@ -108,7 +108,8 @@ class DeferredWake : public ListNode<DeferredWakeTag> {
  private:
   const bool takes_locks_;
 };
-// Queues it unless it is queued already (false then). For Waiter::on_wake only.
+// Queues it unless it is queued already (false then). For Waiter::on_wake only. Another waker may run it before this returns: a reference that
+// run_deferred() is to drop has to be taken before.
 bool defer_wake(DeferredWake& wake);
 // Runs those that take locks. No spinlock is held.
 void run_deferred_lockers();

@@ -3,10 +3,12 @@
 #include <compare>
 
 #include "abi/fs.h"
+#include "abi/poll.h"
 #include "abi/sched.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/inspect.h"
 #include "kernel/task/sysv_sem.h"
+#include "kernel/vfs/epoll.h"
 #include "kernel/vfs/fd_table.h"
 
 namespace kernel {
@@ -131,6 +133,19 @@ Result<RefPtr<OpenFile>> file_of(const Task& task, std::uint64_t index) {
   return files->get_any(Fd{static_cast<std::int32_t>(index)});
 }
 
+// The file `index` of one task against what an epoll instance of another watches.
+Result<std::int32_t> compare_watched(const Task& a, const Task& b, std::uint64_t index, UserPtr<const abi::KcmpEpollSlot> where) {
+  const abi::KcmpEpollSlot slot = TRY(where.load());
+  const RefPtr<OpenFile> one = TRY(file_of(a, index));
+  const RefPtr<OpenFile> instance = TRY(file_of(b, slot.epoll));
+  const RefPtr<Epoll> epoll(instance->as_epoll());
+  if (!epoll) return Errno::inval;
+  const std::uint64_t watched = TRY(epoll->target(static_cast<std::int32_t>(slot.target), slot.offset));
+  const std::uint64_t asked = Epoll::identity(*one);
+  if (asked == watched) return 0;
+  return asked < watched ? 1 : 2;
+}
+
 }  // namespace
 
 Result<std::int32_t> sys_kcmp(Task& task, Pid first, Pid second, std::int32_t type, std::uint64_t first_index, std::uint64_t second_index) {
@@ -151,7 +166,7 @@ Result<std::int32_t> sys_kcmp(Task& task, Pid first, Pid second, std::int32_t ty
     case Kcmp::sighand: return order(a->process().handlers().get(), b->process().handlers().get());
     case Kcmp::io: return 0;  // nobody has an I/O context
     case Kcmp::sysvsem: return order(a->sem_undo.get(), b->sem_undo.get());
-    case Kcmp::epoll: return Errno::opnotsupp;
+    case Kcmp::epoll: return compare_watched(*a, *b, first_index, UserPtr<const abi::KcmpEpollSlot>(second_index));
   }
   return Errno::inval;
 }

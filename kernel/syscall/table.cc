@@ -260,7 +260,7 @@ consteval Table make_table() {
   entry(318, "getrandom", sys_getrandom);
   entry(322, "execveat", sys_execveat);
   entry(324, "membarrier", sys_membarrier);  // the commands about rseq
-  entry(312, "kcmp", sys_kcmp);  // KCMP_EPOLL_TFD
+  entry(312, "kcmp", sys_kcmp);
   entry(424, "pidfd_send_signal", sys_pidfd_send_signal);
   entry(434, "pidfd_open", sys_pidfd_open);  // PIDFD_THREAD
   entry(438, "pidfd_getfd", sys_pidfd_getfd);

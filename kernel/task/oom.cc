@@ -143,7 +143,8 @@ bool wait_for_victims(Task& task) {
 
 bool relieve() {
   // The kernel's own threads build the first program's memory: if there is none, it is not started.
-  const RefPtr<Task> task(current_thread().as_task());
+  const Ref<Thread> running(current_thread());
+  const RefPtr<Task> task(running->as_task());
   if (!task || task->is_dying()) return false;
   if (victims().dying.load(std::memory_order_acquire) != 0 && wait_for_victims(*task)) return !task->is_dying();
   Victim victim;

@@ -23,6 +23,15 @@ Epoll::Key Epoll::key_of(std::int32_t fd, OpenFile& file) { return {.fd = fd, .f
 
 Epoll::~Epoll() = default;
 
+Result<std::uint64_t> Epoll::target(std::int32_t fd, std::uint32_t offset) {
+  const LockGuard guard(control_);
+  const std::uint64_t position = items_.lower_bound(Key{.fd = fd, .file = 0}) + std::uint64_t{offset};
+  if (position >= items_.size()) return Errno::noent;
+  const Key& key = items_.at(static_cast<std::size_t>(position)).key;
+  if (key.fd != fd) return Errno::noent;
+  return key.file;
+}
+
 // ---- items
 
 bool EpollItem::on_wake(std::uint32_t events) { return epoll_->item_woken(*this, events); }
@@ -46,7 +55,10 @@ bool Epoll::item_woken(EpollItem& item, std::uint32_t events) {
   push_ready_locked(item);
   item.wakes_ += 1;
   if (Sleep* first = sleepers_.front(); first != nullptr) first->sleeper->unpark();
-  if (queue_.has_waiters() && defer_wake(*this)) ref();
+  if (queue_.has_waiters()) {
+    ref();
+    if (!defer_wake(*this)) deref();
+  }
   return true;
 }
 

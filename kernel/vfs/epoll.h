@@ -59,6 +59,9 @@ class Epoll final : public OpenFile, private DeferredWake {
   Result<> add(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
   Result<> modify(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
   Result<> remove(std::int32_t fd, OpenFile& file) EXCLUDES(control_);
+  // The file behind the entry number `offset` of those that were added as descriptor `fd` (kcmp(2)): a value to compare, no reference. ENOENT.
+  Result<std::uint64_t> target(std::int32_t fd, std::uint32_t offset) EXCLUDES(control_);
+  static std::uint64_t identity(OpenFile& file) { return key_of(0, file).file; }  // as target() gives it
   // Tells `sink` up to `most` events: how many. 0 at the deadline; EINTR on a signal, never restarted (signal(7)).
   Result<std::size_t> wait(EpollSink& sink, std::size_t most, Instant deadline);
 

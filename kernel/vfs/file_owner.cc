@@ -81,7 +81,8 @@ bool FileOwner::on_wake(std::uint32_t events) {
   const std::uint32_t told = events & events_.load(std::memory_order_relaxed);
   if (told == 0) return false;
   pending_.fetch_or(told, std::memory_order_acq_rel);
-  if (defer_wake(*this)) ref();
+  ref();
+  if (!defer_wake(*this)) deref();
   return false;
 }
 

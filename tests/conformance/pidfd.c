@@ -213,6 +213,27 @@ static void comparing(void)
     RES(syscall(SYS_kcmp, me, me, 99, 0, 0));
     RES(syscall(SYS_kcmp, me, me, 0, 500, 0));
     RES(syscall(SYS_kcmp, me, 0x3ffffff, 1, 0, 0));
+    int e = epoll_create1(0), p[2], copy;
+    CHECK(e >= 0 && pipe(p) == 0 && (copy = dup(p[0])) >= 0);
+    struct epoll_event event = {.events = EPOLLIN};
+    struct {
+        unsigned epoll, target, offset;
+    } slot = {(unsigned)e, (unsigned)p[0], 0};
+    CHECK(epoll_ctl(e, EPOLL_CTL_ADD, p[0], &event) == 0);
+    RES(syscall(SYS_kcmp, me, me, 7, p[0], &slot));
+    RES(syscall(SYS_kcmp, me, me, 7, copy, &slot));
+    RES(syscall(SYS_kcmp, me, me, 7, p[1], &slot) != 0);
+    RES(syscall(SYS_kcmp, me, me, 7, 500, &slot));
+    RES(syscall(SYS_kcmp, me, me, 7, p[0], (void *)1));
+    slot.offset = 1;
+    RES(syscall(SYS_kcmp, me, me, 7, p[0], &slot));
+    slot.offset = 0, slot.target = (unsigned)p[1];
+    RES(syscall(SYS_kcmp, me, me, 7, p[0], &slot));
+    slot.epoll = (unsigned)p[1];
+    RES(syscall(SYS_kcmp, me, me, 7, p[0], &slot));
+    slot.epoll = 500;
+    RES(syscall(SYS_kcmp, me, me, 7, p[0], &slot));
+    close(e), close(p[0]), close(p[1]), close(copy);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
 }
