@@ -156,6 +156,8 @@ class Enclave {
   Counters counters() const;
   // EPCM entry as SECINFO flags (type, RWX, PENDING, MODIFIED, PR); 0xffff... if the page is not valid.
   std::uint64_t page_flags(std::uint64_t offset) const;
+  // A thread is inside by the TCS at this address. For tests: by the time the caller acts on it, the thread may have left.
+  bool is_entered(std::uint64_t tcs) const;
   std::uint32_t patched_sites() const;  // ENCLU sites rewritten at EINIT (mode fast)
   static constexpr std::uint64_t kNoPage = ~std::uint64_t{0};
 

@@ -366,6 +366,11 @@ void Enclave::set_present(u64 offset, u64 length, bool present) {
   sync_pages_locked(*state_, start, end);
 }
 
+bool Enclave::is_entered(u64 tcs) const {
+  const TcsState* found = state_->tcs_at(tcs);
+  return found != nullptr && found->active.load(std::memory_order_seq_cst) == TCS_INSIDE;
+}
+
 void Enclave::set_page_fault_hook(PageFaultHook hook, void* context) {
   const SignalBlock block;
   const std::lock_guard guard(state_->encls);

@@ -93,8 +93,8 @@ void xstate_junk(void* fpstate);
 bool xstate_is_junk(const void* fpstate);  // nobody has touched it since
 // True if XRSTOR takes the XSAVE area at `ssa` for `xfrm`; the area must be accessible.
 bool xstate_is_loadable(u64 ssa, u64 xfrm);
-// True if all state of `xfrm` in the frame is initial (what a kernel must leave behind at EEXIT).
-bool xstate_is_initial(const void* fpstate, u64 xfrm);
+// What state of `xfrm` in the frame is not initial (a kernel must leave none behind at EEXIT): its components, MXCSR in the upper half.
+u64 xstate_left_over(const void* fpstate, u64 xfrm);
 
 // ---- host assembly (entry.S)
 extern "C" {

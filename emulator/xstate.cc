@@ -172,7 +172,7 @@ bool xstate_is_junk(const void* fpstate) {
   return same;
 }
 
-bool xstate_is_initial(const void* fpstate, u64 xfrm) {
+u64 xstate_left_over(const void* fpstate, u64 xfrm) {
   const u8* area = static_cast<const u8*>(fpstate);
   u64 bv = load64(area + kXstateBvOffset) & xfrm & ~sgx::kXfrmPkru;
   u16 fcw = 0;
@@ -197,7 +197,8 @@ bool xstate_is_initial(const void* fpstate, u64 xfrm) {
   }
   u32 mxcsr = 0;
   std::memcpy(&mxcsr, area + kMxcsrOffset, sizeof(mxcsr));
-  return bv == 0 && (mxcsr & 0xffc0) == kInitialMxcsr;
+  constexpr u32 kMxcsrControl = 0xffc0;  // the flags below may be set by anything
+  return bv | ((mxcsr & kMxcsrControl) == kInitialMxcsr ? 0 : u64{mxcsr} << 32);
 }
 
 }  // namespace emulator

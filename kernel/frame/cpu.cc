@@ -83,6 +83,7 @@ bool only_quick(std::uint64_t components) { return (components & ~quick_componen
 
 }  // namespace
 
+void cpu_init_early() { the_xfrm = __builtin_ia32_xgetbv(0) & (sgx::kXfrmLegacy | sgx::kXfrmAvx | sgx::kXfrmAvx512); }
 void cpu_init(std::uint64_t features) { the_xfrm = features; }
 std::uint64_t xfrm() { return the_xfrm; }
 

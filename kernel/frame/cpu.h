@@ -11,6 +11,8 @@
 
 namespace kernel::frame {
 
+// Until cpu_init(): the vector state to clear at exits is what XCR0 says, so that a boot that fails leaves none behind either.
+void cpu_init_early();
 // XFRM of this enclave (== XCR0 inside), from the kernel's own report. Set once at boot.
 void cpu_init(std::uint64_t xfrm);
 std::uint64_t xfrm();

@@ -138,7 +138,9 @@ bool kernel_page_is_ours(std::uint64_t address) {
   if (slot >= where.tcs_slots) return false;
   const std::uint64_t offset = (address - where.tcs_base) % where.tcs_stride;
   const auto within = [&](std::uint64_t start, std::uint64_t size) { return offset >= start && offset - start < size; };
-  return within(where.entry_stack_offset, where.entry_stack_size) || within(where.exception_stack_offset, where.exception_stack_size) ||
+  const std::uint64_t ssa_end = where.ssa_offset + std::uint64_t{where.ssa_frames} * where.ssa_frame_pages * kPageSize;
+  // The TCS page is the kernel's while it is being filled.
+  return offset < ssa_end || within(where.entry_stack_offset, where.entry_stack_size) || within(where.exception_stack_offset, where.exception_stack_size) ||
          within(where.vcpu_block_offset, kPageSize);
 }
 

@@ -22,10 +22,16 @@ std::uint64_t operand(T& object) {
 
 Result<sgx::Report> make_report(const sgx::Targetinfo& target, const sgx::Reportdata& data) {
   Operands operands{.report = {}, .target = target, .data = data};
-  if (enclu_leaf(static_cast<std::uint64_t>(sgx::EncluLeaf::ereport), operand(operands.target), operand(operands.data),
-                 operand(operands.report)) != 0)
-    return Errno::io;
-  return operands.report;
+  // EREPORT fails by faults alone, and on this stack they mean that the host took a page away for a while. The zeroing of the report
+  // waits for its page (a plain access is repeated until it works); so do the leaf's own reads, by trying again.
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries; ++i) {
+    operands.report = {};
+    if (enclu_leaf(static_cast<std::uint64_t>(sgx::EncluLeaf::ereport), operand(operands.target), operand(operands.data),
+                   operand(operands.report)) == 0)
+      return operands.report;
+  }
+  return Errno::io;
 }
 
 }  // namespace kernel::frame

@@ -222,6 +222,7 @@ extern "C" [[noreturn]] __attribute__((no_stack_protector)) void kernel_entry(st
     BootState cold = BootState::cold;
     if (!boot_state.compare_exchange_strong(cold, BootState::booting)) refuse_entry();
     frame::layout_init(layout);
+    frame::cpu_init_early();
     if (layout.magic != host_abi::kLayoutMagic || !frame::runs_where_measured(layout)) refuse_entry();
     stack_canary.store(random_u64() & ~std::uint64_t{0xff});
     frame::vcpu_init(vcpu, layout, stack_canary.load());

@@ -227,18 +227,14 @@ int HostileDevice::enter(std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx
 }
 
 void HostileDevice::leave_to(Tcs& tcs) {
-  tcs.inside.store(0, std::memory_order_seq_cst);
   while (tcs.visitors.load(std::memory_order_seq_cst) != 0) pause_us(20);
 }
 
-// The real entry, with word for guests whether the owner is in.
+// The real entry; whoever used the time outside is gone before the owner goes on.
 int HostileDevice::plain_enter(std::uint64_t rdi, std::uint64_t rsi, std::uint64_t rdx, std::uint32_t function, std::uint64_t r8, std::uint64_t r9,
                                sgx::EnclaveRun* run) {
-  Tcs* const tcs = self.guest ? nullptr : the_device->find_tcs(run->tcs);
-  if (tcs == nullptr) return emulator::enter(rdi, rsi, rdx, function, r8, r9, run);
-  tcs->inside.store(1, std::memory_order_seq_cst);
   const int result = emulator::enter(rdi, rsi, rdx, function, r8, r9, run);
-  leave_to(*tcs);
+  if (Tcs* const tcs = self.guest ? nullptr : the_device->find_tcs(run->tcs)) leave_to(*tcs);
   return result;
 }
 
@@ -307,17 +303,16 @@ void HostileDevice::on_signal(int signal, siginfo_t* info, ucontext_t* context) 
     }
     return;
   }
-  if (device.chance(kTicks)) return;  // dropped; what matters is sent again
   const bool inside = context->uc_mcontext.gregs[REG_RAX] == 3 && emulator::is_at_aep(context);
   const auto tcs_address = static_cast<std::uint64_t>(context->uc_mcontext.gregs[REG_RBX]);
-  if (inside) ++self.depth;
   Tcs* const tcs = inside ? device.find_tcs(tcs_address) : nullptr;
   if (tcs != nullptr) leave_to(*tcs);
+  if (device.chance(kTicks)) return;  // dropped; what matters is sent again
+  if (inside) ++self.depth;
   if (tcs != nullptr && device.chance(kEntries)) device.nested_entries(*tcs);
   device.handler_(signal, info, context);
   if (device.chance(kTicks)) device.handler_(signal, info, context);
   if (inside) --self.depth;
-  if (tcs != nullptr && emulator::is_at_aep(context)) tcs->inside.store(1, std::memory_order_seq_cst);
 }
 
 // ---- lies about synchronous calls
@@ -362,8 +357,7 @@ void HostileDevice::visit(Tcs& tcs) {
   if (locked && tcs.kept.load() != 0) return tcs.lock.store(0, std::memory_order_release);
   if (!locked) {
     tcs.visitors.fetch_add(1, std::memory_order_seq_cst);
-    pause_us(50);
-    if (tcs.inside.load(std::memory_order_seq_cst) == 0) {
+    if (!real_.enclave()->is_entered(tcs.address)) {
       tcs.visitors.fetch_sub(1, std::memory_order_seq_cst);
       return;
     }

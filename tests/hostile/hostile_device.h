@@ -87,9 +87,9 @@ class HostileDevice final : public host::EnclaveDevice {
   struct Tcs {
     std::uint64_t address = 0;
     std::atomic<std::uint32_t> lock = 0;
-    // A guest that wants to find the TCS busy says so first and looks whether the owner is inside; the owner says when it is not and waits for
-    // guests then. Without that the owner could resume what a guest was interrupted in, on the guest's stack.
-    std::atomic<std::uint32_t> inside = 0, visitors = 0;
+    // A guest that wants to find the TCS busy says so first and looks whether a thread is in; who comes out waits for guests before it goes
+    // in again. Without that the owner could resume what a guest was interrupted in, on the guest's stack.
+    std::atomic<std::uint32_t> visitors = 0;
     std::atomic<std::uint32_t> kept = 0;  // a guest took an exit that the owner has to serve
     std::uint64_t kept_rdi = 0, kept_rsi = 0, kept_rdx = 0;
     std::atomic<std::int32_t> owner = 0;  // thread id
