@@ -1,5 +1,5 @@
-// What the compiler expects of a C library: memcpy and friends, the stack protector's hook, virtual-call leftovers. Byte copies use the
-// processor's string instructions: the kernel has no vector registers.
+// What the compiler expects of a C library: memmove and friends (memcpy and memset are in memory.S), the stack protector's hook,
+// virtual-call leftovers. Byte copies use the processor's string instructions: the kernel has no vector registers.
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -10,77 +10,10 @@
 namespace {
 constexpr std::uint64_t kOnes = 0x0101'0101'0101'0101;
 constexpr bool has_zero_byte(std::uint64_t word) { return ((word - kOnes) & ~word & (kOnes << 7)) != 0; }
-
-// The sanitizer has checked what it hands to these; the exception handler uses them and must not end in a report.
-#define RAW_MEMORY __attribute__((no_sanitize("kernel-address")))
-constexpr std::size_t kShort = 256;
-
-RAW_MEMORY inline std::uint64_t word_at(const char* at) {
-  std::uint64_t word = 0;
-  // SAFETY: memcpy's own bounds.
-  UNSAFE_BUFFERS(__builtin_memcpy_inline(&word, at, sizeof(word));)
-  return word;
-}
-// SAFETY: memcpy's and memset's own bounds.
-RAW_MEMORY inline void put_word(char* at, std::uint64_t word) { UNSAFE_BUFFERS(__builtin_memcpy_inline(at, &word, sizeof(word));) }
 }  // namespace
 
 extern "C" {
 // SAFETY: (this block) the C library's contracts; sizes and pointers come from compiler-generated or checked calls.
-// `rep movsb` and `rep stosb` take 30 cycles before they move anything: short ones are loops of words. All is loaded before it is
-// written over where the areas overlap and `to` is the lower one (memmove relies on that).
-// SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
-RAW_MEMORY void* memcpy(void* to, const void* from, std::size_t count) {
-  void* result = to;
-  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
-  UNSAFE_BUFFERS_BEGIN
-  if (count - sizeof(std::uint64_t) <= kShort - sizeof(std::uint64_t)) {
-    auto* out = static_cast<char*>(to);
-    const auto* in = static_cast<const char*>(from);
-    const std::size_t end = count - sizeof(std::uint64_t);
-    const auto last = word_at(in + end);
-    std::size_t at = 0;
-    for (; at + 3 * sizeof(std::uint64_t) < end; at += 4 * sizeof(std::uint64_t)) {
-      const std::uint64_t a = word_at(in + at), b = word_at(in + at + 8), c = word_at(in + at + 16), d = word_at(in + at + 24);
-      put_word(out + at, a);
-      put_word(out + at + 8, b);
-      put_word(out + at + 16, c);
-      put_word(out + at + 24, d);
-    }
-    for (; at < end; at += sizeof(std::uint64_t)) put_word(out + at, word_at(in + at));
-    put_word(out + end, last);
-    return result;
-  }
-  UNSAFE_BUFFERS_END
-  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
-  asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-  return result;
-}
-// SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
-RAW_MEMORY void* memset(void* to, int value, std::size_t count) {
-  void* result = to;
-  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
-  UNSAFE_BUFFERS_BEGIN
-  if (count - sizeof(std::uint64_t) <= kShort - sizeof(std::uint64_t)) {
-    auto* out = static_cast<char*>(to);
-    const std::uint64_t pattern = kOnes * static_cast<unsigned char>(value);
-    const std::size_t end = count - sizeof(std::uint64_t);
-    std::size_t at = 0;
-    for (; at + 3 * sizeof(std::uint64_t) < end; at += 4 * sizeof(std::uint64_t)) {
-      put_word(out + at, pattern);
-      put_word(out + at + 8, pattern);
-      put_word(out + at + 16, pattern);
-      put_word(out + at + 24, pattern);
-    }
-    for (; at < end; at += sizeof(std::uint64_t)) put_word(out + at, pattern);
-    put_word(out + end, pattern);
-    return result;
-  }
-  UNSAFE_BUFFERS_END
-  // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
-  asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
-  return result;
-}
 void* memmove(void* to, const void* from, std::size_t count) {
   // SAFETY: the C library's contract for these pointers and sizes, which compiler-generated calls keep.
   const auto target = reinterpret_cast<std::uintptr_t>(to);

@@ -147,9 +147,8 @@ std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from) {
   Process& process = task.process();
   if (((task.pending().set() | process.pending_signals()) & from) == 0) return std::nullopt;
   const LockGuard guard(process.signal_lock());
-  std::optional<abi::SigInfo> info = TaskAccess::pending(task, process).take(from);
-  if (!info) info = ProcessAccess::pending(process).take(from);
-  return info;
+  PendingSignals& own = TaskAccess::pending(task, process);
+  return (own.set() & from) != 0 ? own.take(from) : ProcessAccess::pending(process).take(from);
 }
 
 Result<> may_signal(const Task& sender, const Process& target, int signo) {
