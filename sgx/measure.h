@@ -10,11 +10,11 @@
 #include "sgx/arch.h"
 #include "sgx/result.h"
 
-struct evp_md_ctx_st;  // EVP_MD_CTX
+struct SHA256state_st;  // SHA256_CTX
 
 namespace sgx {
 
-// A running measurement. Not thread safe. An allocation failure of the crypto library is remembered and reported by finish().
+// A running measurement. Not thread safe. A failure of the crypto library is remembered and reported by finish().
 class Measurement {
  public:
   // ECREATE: starts the measurement. `elrange_size` is SECS.SIZE.
@@ -39,9 +39,9 @@ class Measurement {
   void update(const void* data, std::size_t size);
 
   struct Free {
-    void operator()(evp_md_ctx_st* context) const;
+    void operator()(SHA256state_st* context) const;
   };
-  std::unique_ptr<evp_md_ctx_st, Free> context_;
+  std::unique_ptr<SHA256state_st, Free> context_;
   bool failed_ = false;
 };
 
