@@ -8,13 +8,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "host/calls.h"
 #include "host/clock.h"
+#include "host/cpuid_table.h"
 #include "host/emulator_device.h"
 #include "host/futex.h"
 #include "host/handles.h"
@@ -289,13 +292,16 @@ Result<int> run_program(const RunOptions& options, std::unique_ptr<EnclaveDevice
   const std::uint64_t started = monotonic_now();
   ClockSource clock;  // its measurement of the TSC's rate runs while the enclave is loaded
   if (options.argv.empty()) return fail(EINVAL, "no program was named");
+  // Half a millisecond where CPUID is trapped, as in virtual machines: on another processor while this one loads. (If there can be no
+  // thread, it is read where it is needed.)
+  std::future<std::vector<host_abi::CpuidEntry>> cpuid = std::async(&read_cpuid_table);
   auto loaded = load(options, std::move(device));
   if (!loaded) return std::unexpected(loaded.error());
   const bool from_instance = options.image.empty();
   auto image = MappedImage::open(from_instance ? options.instance + "/build/image.bin" : options.image, from_instance);
   if (!image) return std::unexpected(image.error());
   auto memory = SharedMemory::create(vcpu_count(options, loaded->enclave.tcs.size()), options.log_level,
-                                     options.stats ? host_abi::kBootStats : 0, boot_strings(options));
+                                     options.stats ? host_abi::kBootStats : 0, boot_strings(options), cpuid.get());
   if (!memory) return std::unexpected(memory.error());
   announce(options, *loaded->device);
   Instance instance(options, std::move(*loaded), std::move(*image), std::move(*memory), clock, started);

@@ -7,8 +7,6 @@
 #include <cstring>
 #include <utility>
 
-#include "host/cpuid_table.h"
-
 namespace host {
 namespace {
 
@@ -56,12 +54,11 @@ class Cutter {
 
 }  // namespace
 
-Result<SharedMemory> SharedMemory::create(std::uint32_t vcpu_count, std::uint32_t log_level, std::uint32_t flags,
-                                          const BootStrings& strings) {
+Result<SharedMemory> SharedMemory::create(std::uint32_t vcpu_count, std::uint32_t log_level, std::uint32_t flags, const BootStrings& strings,
+                                          const std::vector<host_abi::CpuidEntry>& cpuid) {
   const Result<std::string> joined = join(strings);
   if (!joined) return std::unexpected(joined.error());
   if (vcpu_count == 0 || vcpu_count > host_abi::kMaxVcpus) return fail(EINVAL, "{} virtual CPUs asked for", vcpu_count);
-  const std::vector<host_abi::CpuidEntry> cpuid = read_cpuid_table();
   std::uint64_t size = kArenaSize;
   for (const std::uint64_t part :
        {sizeof(host_abi::BootBlock), sizeof(host_abi::VcpuBlock) * vcpu_count, sizeof(host_abi::Rings),

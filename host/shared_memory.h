@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/cpuid_table.h"
 #include "host/result.h"
 #include "host_abi/entry.h"
 
@@ -37,8 +38,8 @@ class SharedMemory {
   static constexpr std::uint64_t kArenaSize = 16U << 20;
 
   // Maps and fills everything except the image fields. Errors: no memory, a string with a NUL inside.
-  static Result<SharedMemory> create(std::uint32_t vcpu_count, std::uint32_t log_level, std::uint32_t flags,
-                                     const BootStrings& strings);
+  static Result<SharedMemory> create(std::uint32_t vcpu_count, std::uint32_t log_level, std::uint32_t flags, const BootStrings& strings,
+                                     const std::vector<host_abi::CpuidEntry>& cpuid = read_cpuid_table());
   SharedMemory(SharedMemory&& other) noexcept;
   SharedMemory& operator=(SharedMemory&& other) noexcept;
   ~SharedMemory();
