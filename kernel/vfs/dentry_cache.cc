@@ -139,7 +139,7 @@ void DentryCache::insert_locked(Dentry& dentry) {
   bucket = RefPtr<Dentry>(&dentry);
   dentry.hashed_ = true;
   lru_.push_back(dentry);
-  ++count_;
+  add_to_count(1);
 }
 
 RefPtr<Dentry> DentryCache::unhash_locked(Dentry& dentry) {
@@ -150,7 +150,7 @@ RefPtr<Dentry> DentryCache::unhash_locked(Dentry& dentry) {
   *link = std::move(self->hash_next_);
   dentry.hashed_ = false;
   dentry.unlink();
-  --count_;
+  add_to_count(~std::size_t{0});
   return self;
 }
 
@@ -171,17 +171,17 @@ std::size_t DentryCache::evict_locked(std::span<RefPtr<Dentry>> into) {
 }
 
 void DentryCache::trim(std::size_t count) {
-  if (count_ <= count) return;
+  if (size() <= count) return;
   std::array<RefPtr<Dentry>, kEvictBatch> victims;  // dropped without the lock: inodes die with them
   const LockGuard guard(lock_);
   evict_locked(victims);
 }
 
 void DentryCache::shrink(std::size_t count) {
-  for (std::size_t round = 0; round < kMostDentries && count_ > count; ++round) {
-    const std::size_t before = count_;
+  for (std::size_t round = 0; round < kMostDentries && size() > count; ++round) {
+    const std::size_t before = size();
     trim(count);
-    if (count_ == before && round > count / kEvictBatch) break;
+    if (size() == before && round > count / kEvictBatch) break;
   }
 }
 

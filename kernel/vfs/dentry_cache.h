@@ -61,7 +61,7 @@ class DentryCache {
   static Dentry* fs_root_locked(const Dentry& dentry);
 
   static std::string_view name_of(const Dentry& dentry);
-  std::size_t size() const { return count_; }
+  std::size_t size() const { return count_.load(std::memory_order_relaxed); }
 
  private:
   friend class PathWalk;
@@ -78,7 +78,9 @@ class DentryCache {
   SpinLock<LockRank::vfs_cache> lock_;
   Vec<RefPtr<Dentry>> buckets_ GUARDED_BY(lock_);
   List<Dentry, DentryLruTag> lru_ GUARDED_BY(lock_);
-  std::size_t count_ = 0;  // hashed dentries; written under the lock
+  // Written under the lock; a reader without it learns what it was a moment ago.
+  void add_to_count(std::size_t change) REQUIRES(lock_) { count_.store(size() + change, std::memory_order_relaxed); }
+  std::atomic<std::size_t> count_{0};  // hashed dentries
 };
 
 // A dentry without a parent or a name: the root of a file system about to be mounted, or an anonymous file (/proc/self/fd of a pipe).

@@ -85,6 +85,20 @@ TEST_F(SharedTree, AppendedRecordsStayWhole) {
   EXPECT_EQ(world.unlink("/log"), Errno{});
 }
 
+// Writers of one range: the whole text of one of them stands there afterwards, never parts of two.
+TEST_F(SharedTree, WritesOfOneRangeDoNotMix) {
+  constexpr std::size_t kSize = 10000;  // three pages
+  ASSERT_EQ(world.write_file("/range", std::string(kSize, 'z')), Errno{});
+  for (int round = 0; round < 20; ++round) {
+    on_threads([&](int me, std::minstd_rand&) {
+      for (int i = 0; i < 10; ++i) EXPECT_EQ(world.write_file("/range", std::string(kSize, static_cast<char>('a' + me))), Errno{});
+    });
+    const std::string text = world.read_file("/range");
+    EXPECT_EQ(text, std::string(kSize, text[0]));
+  }
+  EXPECT_EQ(world.unlink("/range"), Errno{});
+}
+
 // One name goes back and forth between two directories: whoever looks finds it in at most one place at a time, and never something else.
 TEST_F(SharedTree, ARenamedFileIsInOnePlace) {
   ASSERT_EQ(world.mkdir("/left"), Errno{});

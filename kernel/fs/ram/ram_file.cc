@@ -12,12 +12,12 @@ namespace kernel {
 
 namespace {
 
-class SizeGuard {
+class ChangeGuard {
  public:
-  explicit SizeGuard(PositionLock& lock) : lock_(lock) { lock_.lock(); }
-  ~SizeGuard() { lock_.unlock(); }
-  SizeGuard(const SizeGuard&) = delete;
-  SizeGuard& operator=(const SizeGuard&) = delete;
+  explicit ChangeGuard(PositionLock& lock) : lock_(lock) { lock_.lock(); }
+  ~ChangeGuard() { lock_.unlock(); }
+  ChangeGuard(const ChangeGuard&) = delete;
+  ChangeGuard& operator=(const ChangeGuard&) = delete;
 
  private:
   PositionLock& lock_;
@@ -103,6 +103,11 @@ Result<std::size_t> RamFile::write_part(std::uint64_t offset, IoSource& source) 
 }
 
 Result<std::size_t> RamFile::write_at(std::uint64_t offset, IoSource& source) {
+  const ChangeGuard guard(change_lock_);
+  return write_alone(offset, source);
+}
+
+Result<std::size_t> RamFile::write_alone(std::uint64_t offset, IoSource& source) {
   if (offset >= kMostBytes) return Errno::fbig;
   if (sealed(abi::kSealWrite | abi::kSealFutureWrite)) return Errno::perm;
   if (sealed(abi::kSealGrow) && offset + source.remaining() > size()) return Errno::perm;
@@ -125,9 +130,9 @@ Result<std::size_t> RamFile::write_at(std::uint64_t offset, IoSource& source) {
 }
 
 Result<std::size_t> RamFile::append(IoSource& source, std::uint64_t& end) {
-  const SizeGuard guard(size_lock_);
+  const ChangeGuard guard(change_lock_);
   const std::uint64_t start = size_.load(std::memory_order_acquire);
-  const std::size_t count = TRY(write_at(start, source));
+  const std::size_t count = TRY(write_alone(start, source));
   end = start + count;
   return count;
 }
@@ -157,7 +162,7 @@ Result<> RamFile::truncate(std::uint64_t size) {
   if (size > kMostBytes) return Errno::fbig;
   bool is_shorter = false;
   {
-    const SizeGuard guard(size_lock_);
+    const ChangeGuard guard(change_lock_);
     if (sealed(size < this->size() ? abi::kSealShrink : abi::kSealGrow) && size != this->size()) return Errno::perm;
     is_shorter = size < size_.exchange(size, std::memory_order_acq_rel);
     if (is_shorter) {
@@ -189,7 +194,7 @@ Result<> RamFile::fill_holes(std::uint64_t begin, std::uint64_t end) {
 Result<> RamFile::allocate(std::uint32_t mode, std::uint64_t offset, std::uint64_t length) {
   std::uint64_t end = 0;
   if (__builtin_add_overflow(offset, length, &end) || end > kMostBytes) return Errno::fbig;
-  const SizeGuard guard(size_lock_);
+  const ChangeGuard guard(change_lock_);
   const std::uint64_t size = size_.load(std::memory_order_acquire);
   if (sealed(abi::kSealWrite | abi::kSealFutureWrite) || (sealed(abi::kSealGrow) && end > size)) return Errno::perm;
   const bool keep = (mode & abi::kFallocKeepSize) != 0;
@@ -252,7 +257,7 @@ Result<std::uint32_t> RamFile::seals(bool add, std::uint32_t which) {
   if (!add) return seals_.load(std::memory_order_acquire);
   constexpr std::uint32_t kKnown = abi::kSealSeal | abi::kSealShrink | abi::kSealGrow | abi::kSealWrite | abi::kSealFutureWrite;
   if ((which & ~kKnown) != 0) return Errno::inval;
-  const SizeGuard guard(size_lock_);
+  const ChangeGuard guard(change_lock_);
   if (sealed(abi::kSealSeal)) return Errno::perm;
   if ((which & abi::kSealWrite) != 0 && has_shared_window()) return Errno::busy;
   seals_.fetch_or(which, std::memory_order_acq_rel);

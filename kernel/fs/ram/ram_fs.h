@@ -100,6 +100,7 @@ class RamFile final : public RamInode {
   static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;
   // The page, made (zeroed and accounted) if it is a hole.
   Result<Ref<CachedPage>> page_for_writing(std::uint64_t index);
+  Result<std::size_t> write_alone(std::uint64_t offset, IoSource& source);  // under change_lock_
   Result<std::size_t> write_part(std::uint64_t offset, IoSource& source);
   Result<> zero_range(std::uint64_t begin, std::uint64_t end);
   Result<> fill_holes(std::uint64_t begin, std::uint64_t end);
@@ -111,7 +112,8 @@ class RamFile final : public RamInode {
   static constexpr std::uint32_t kSealsOnly = 1;     // F_SEAL_SEAL: no further seals
   std::atomic<std::uint32_t> seals_{kSealsOnly};
   PageMap pages_;
-  PositionLock size_lock_;  // one append, truncation or allocation at a time; held across user copies, see PositionLock
+  // One write, truncation or allocation at a time, as Linux's inode lock has it; held across user copies, see PositionLock.
+  PositionLock change_lock_;
 };
 
 class RamDirectory final : public RamInode {
