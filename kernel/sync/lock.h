@@ -18,7 +18,7 @@ namespace kernel {
 enum class LockRank : std::uint8_t {
   // mutexes
   mount = 0,        // mount table, union copy-up
-  directory,        // one directory's entries (two directories: lower inode number first, rename lock held)
+  directory,        // one directory's entries (two directories: the upper one first, else by address; rename lock held)
   inode,            // one inode's content and attributes
   epoll,            // an epoll instance
   open_file,        // file position

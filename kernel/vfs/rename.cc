@@ -179,7 +179,9 @@ Result<> rename_at(const NameContext& context, const RenameSide& from_side, cons
                     .to_name = to_walk.last(),
                     .name_slash = from_walk.trailing_slash(),
                     .to_slash = to_walk.trailing_slash()};
-  if (!replaced || !replaced->is_directory() || replaced.get() == &from->existing_inode() || replaced.get() == &to->existing_inode())
+  // A target that lies above the source is refused in there; taking its mutex after that of a directory below would be the reverse of
+  // rmdir's order.
+  if (!replaced || !replaced->is_directory() || is_ancestor(*target, *from) || replaced.get() == &to->existing_inode())
     return rename_locked(context, sides, flags);
   // A directory that is replaced must stay empty until it is gone.
   const LockGuard victim_guard(replaced->directory_mutex());

@@ -62,6 +62,24 @@ TEST_F(SharedTree, RandomOperations) {
   EXPECT_EQ(world.rmdir("/t"), Errno{});
 }
 
+// A rename onto a directory above its source is refused, and waits for nobody who removes what lies between (rmdir holds the upper one).
+TEST_F(SharedTree, RenameOntoAnAncestorAgainstRmdir) {
+  ASSERT_EQ(world.mkdir("/up"), Errno{});
+  ASSERT_EQ(world.mkdir("/up/down"), Errno{});
+  ASSERT_EQ(world.write_file("/up/down/file", ""), Errno{});
+  on_threads([&](int me, std::minstd_rand&) {
+    for (int i = 0; i < 3000; ++i) {
+      switch (me) {
+        case 0: EXPECT_EQ(world.rename("/up/down/file", "/up", 2), Errno::inval); break;
+        case 1: EXPECT_EQ(world.rename("/up/down/file", "/up"), Errno::notempty); break;
+        default: EXPECT_EQ(world.rmdir("/up/down"), Errno::notempty); break;
+      }
+    }
+  });
+  remove_all(world, "/up");
+  EXPECT_EQ(world.rmdir("/up"), Errno{});
+}
+
 // O_APPEND: records of all writers, whole and each once.
 TEST_F(SharedTree, AppendedRecordsStayWhole) {
   constexpr int kRecords = 300, kSize = 40;
