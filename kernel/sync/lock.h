@@ -61,7 +61,7 @@ namespace sync_detail {
 constexpr std::uint32_t rank_bit(LockRank rank) {
   return std::uint32_t{1} << (static_cast<unsigned>(rank) - static_cast<unsigned>(LockRank::first_spin));
 }
-#ifdef OCCLUM_KERNEL
+#if defined(OCCLUM_KERNEL) || defined(OCCLUM_KERNEL_LOCKS)  // the latter: the locks' own test on the host
 void spin_wait(std::atomic<std::uint32_t>& word);  // takes a lock that is busy
 template <LockRank rank>
 inline void spin_lock(std::atomic<std::uint32_t>& word) {

@@ -18,7 +18,7 @@ Dentry::Dentry(RefPtr<Dentry> parent, RefPtr<Inode> inode, Ref<Superblock> super
 // A chain of removed directories may be as deep as a path is long: parents that die with this one are taken apart in a loop.
 Dentry::~Dentry() {
   RefPtr<Dentry> up = std::move(parent_);
-  while (up && up->ref_count() == 1) {
+  while (up && up->is_unique()) {
     RefPtr<Dentry> next = std::move(up->parent_);
     up = std::move(next);
   }
