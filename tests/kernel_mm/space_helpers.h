@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -53,7 +54,7 @@ class TestFile final : public FileBacking {
   std::vector<unsigned char> bytes;
   bool immutable = false;
   long fail_page = -1;
-  int reads = 0, writes = 0;
+  std::atomic<int> reads = 0, writes = 0;
 };
 
 inline Ref<TestFile> make_file(std::size_t size, unsigned char tag) {
