@@ -45,10 +45,10 @@ Vcpu::Vcpu(VcpuSet& set, std::uint32_t index, std::uint64_t tcs, sgx::EnterFunct
       handler_(function, tcs),
       interrupted_([this] { return wants_attention() || set_.stopping_.load(); }) {}
 
-void VcpuSet::on_signal(int, siginfo_t*, ucontext_t* context) {
+void VcpuSet::on_signal(int, siginfo_t* info, ucontext_t* context) {
   if (current_vcpu == nullptr) return;
   const int saved_errno = errno;
-  current_vcpu->on_interrupt(*context);
+  current_vcpu->on_interrupt(*context, info->si_code == SI_TIMER);
   errno = saved_errno;
 }
 
@@ -72,8 +72,23 @@ void Vcpu::begin(EntryCode code, std::uint64_t argument) {
 void Vcpu::run(EntryCode first, std::uint64_t argument) {
   tid_.store(static_cast<pid_t>(syscall(SYS_gettid)));
   prctl(PR_SET_TIMERSLACK, 1UL);
+  start_sampling();
   ExitEvent event = enter(first, argument);
-  while (handle(event) && !set_.stopping_.load()) event = enter(EntryCode::resume, 0);
+  while (handle(event) && !set_.stopping_.load()) event = enter(EntryCode::resume, sampled_.exchange(false) ? host_abi::kEntrySample : 0);
+}
+
+// A timer on the thread's own processor time, which therefore stands still while the thread sleeps, and whose signal finds the thread where
+// it is. Without it (no memory in the host's kernel) programs see all their time as user time. It goes with the process.
+void Vcpu::start_sampling() {
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = kVcpuSignal;
+  event._sigev_un._tid = tid_.load();
+  timer_t timer = {};
+  if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) != 0) return;
+  const timespec period = {0, host_abi::kSamplePeriodNs};
+  const itimerspec setting = {.it_interval = period, .it_value = period};
+  timer_settime(timer, 0, &setting, nullptr);
 }
 
 // Enters at CSSA 0 and takes every exception inside to the kernel's handler, until the kernel leaves by EEXIT.
@@ -94,13 +109,14 @@ ExitEvent Vcpu::enter(EntryCode code, std::uint64_t argument) {
 }
 
 // Runs the kernel's CSSA 1 handler. False: the instance has ended, the TCS must not be resumed.
-bool Vcpu::run_handler() {
+bool Vcpu::run_handler(bool sample) {
   in_handler_.store(true);
   active_.store(&handler_);
   bool go_on = true;
   for (int round = 0; round < kHandlerRounds && go_on; ++round) {
     const std::uint32_t seen = shared(block_.pending).load(std::memory_order_seq_cst);
-    const ExitEvent event = enter_handler();
+    const ExitEvent event = enter_handler((seen != 0 ? host_abi::kEntryInterrupt : 0) | (sample ? host_abi::kEntrySample : 0));
+    sample = false;
     if (event.kind == ExitEvent::Kind::abandoned) {
       go_on = false;
     } else if (event.kind == ExitEvent::Kind::fault) {
@@ -131,16 +147,17 @@ bool Vcpu::run_handler() {
   return go_on;
 }
 
-ExitEvent Vcpu::enter_handler() {
-  ExitEvent event = handler_.enter(sgx::EncluLeaf::eenter, static_cast<std::uint64_t>(EntryCode::resume), 0);
+ExitEvent Vcpu::enter_handler(std::uint64_t hints) {
+  ExitEvent event = handler_.enter(sgx::EncluLeaf::eenter, static_cast<std::uint64_t>(EntryCode::resume), hints);
   for (int i = 0; i < kHandlerRetries && event.kind == ExitEvent::Kind::fault; ++i) {
     event = handler_.enter(sgx::EncluLeaf::eresume, 0, 0);
   }
   return event;
 }
 
-void Vcpu::on_interrupt(ucontext_t& context) {
+void Vcpu::on_interrupt(ucontext_t& context, bool sample) {
   if (!set_.parts_.device.is_at_aep(context, tcs_)) {
+    if (sample) sampled_.store(true);
     // Just before it sleeps: the futex word must not say idle any more.
     if (place_.load() == Place::idle) shared(block_.state).store(host_abi::kVcpuRunning);
     return;
@@ -151,7 +168,7 @@ void Vcpu::on_interrupt(ucontext_t& context) {
   }
   if (in_handler_.load()) return;
   ++counters_.interrupts;
-  if (!run_handler()) entry_.abandon(context);
+  if (!run_handler(sample)) entry_.abandon(context);
 }
 
 void Vcpu::signal_thread() const {

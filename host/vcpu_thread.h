@@ -32,8 +32,8 @@ class Vcpu {
   // Starts the thread, which first enters with these; there must be none (finished()). It ends at stop_vcpu, at the end of the
   // instance, or when it was abandoned.
   void begin(host_abi::EntryCode first, std::uint64_t argument);
-  // The signal handler's part, in this thread. Async-signal-safe.
-  void on_interrupt(ucontext_t& context);
+  // The signal handler's part, in this thread; `sample`: the signal is that of the sampling timer. Async-signal-safe.
+  void on_interrupt(ucontext_t& context, bool sample);
   // Sends kVcpuSignal to the thread. Any thread; async-signal-safe.
   void signal_thread() const;
   // If the kernel left it idle: makes it run. True if it was idle. Any thread; async-signal-safe.
@@ -51,8 +51,9 @@ class Vcpu {
   bool handle(const ExitEvent& event);
   bool handle_exit(const ExitEvent& event);
   ExitEvent enter(host_abi::EntryCode code, std::uint64_t argument);
-  bool run_handler();
-  ExitEvent enter_handler();
+  bool run_handler(bool sample = false);
+  ExitEvent enter_handler(std::uint64_t hints);
+  void start_sampling();
   void serve_call();
   void idle(std::uint64_t deadline);
   bool should_wake() const;
@@ -66,6 +67,7 @@ class Vcpu {
   // Shared between the thread and its own signal handler.
   std::atomic<Entry*> active_ = nullptr;  // whose AEP an interrupt would find
   std::atomic<bool> in_handler_ = false;  // the kernel's CSSA 1 handler runs
+  std::atomic<bool> sampled_ = false;     // the sampling timer went off outside: the next entry tells
   // Shared with other threads.
   std::atomic<Place> place_ = Place::none;
   std::atomic<std::uint32_t> sleeping_ = 0;

@@ -22,6 +22,12 @@ inline constexpr std::uint32_t kMaxVcpus = 64;
 // TCS is `start_vcpu`; all later ones are `resume` (after a host call, an idle sleep or a yield).
 enum class EntryCode : std::uint64_t { boot = 0, start_vcpu = 1, resume = 2 };
 
+// RSI at every other EENTER, bits: why the host enters at CSSA 1, and what it has noted. Hints, as all that the host says: the kernel uses
+// them for statistics and for whether to look at its ticks.
+inline constexpr std::uint64_t kEntryInterrupt = 1;  // bits of VcpuBlock::pending are set
+inline constexpr std::uint64_t kEntrySample = 2;     // the thread has used another kSamplePeriodNs of processor time: who was it?
+inline constexpr std::uint64_t kSamplePeriodNs = 4'000'000;
+
 // RDI at EEXIT.
 enum class ExitCode : std::uint64_t {
   resume = 0,     // the CSSA 1 handler is done: ERESUME this TCS

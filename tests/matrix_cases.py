@@ -30,6 +30,8 @@ PROGRAMS = {
     "signals": ("signals.c", "gcc", []),
     "fork": ("fork.c", "gcc", []),
     "clock": ("clock.c", "gcc", []),
+    "cputime": ("cputime.c", "gcc", ["-pthread"]),
+    "loadavg": ("loadavg.c", "gcc", ["-pthread"]),
     "events": ("events.c", "gcc", []),
     "sysv": ("sysv.c", "gcc", []),
     "mqueue": ("mqueue.c", "gcc", []),

@@ -10,7 +10,7 @@
 extern "C" {
 // entry.S
 void enclave_entry();
-void exit_to_host(std::uint64_t code, std::uint64_t a, std::uint64_t b);
+std::uint64_t exit_to_host(std::uint64_t code, std::uint64_t a, std::uint64_t b);
 std::uint64_t enclu_leaf(std::uint64_t leaf, std::uint64_t rbx, std::uint64_t rcx, std::uint64_t rdx);
 extern const std::byte enclu_leaf_site[], enclu_leaf_end[], enclu_faulted[];
 // gate.S
@@ -46,7 +46,7 @@ extern const std::byte faulting_cmpxchg_begin[], faulting_cmpxchg_end[], faultin
 // Upwards: implemented in C++ above this folder, called by the assembly.
 [[noreturn]] void kernel_entry(std::uint64_t code, std::uint64_t argument);   // init/
 [[noreturn]] void kernel_panic(std::uint64_t rip, std::uint64_t vector, std::uint64_t address, std::uint64_t rsp);  // frame/layout.cc
-void kernel_exception(kernel::frame::VcpuBlock* vcpu);                        // frame/exception.cc
+void kernel_exception(kernel::frame::VcpuBlock* vcpu, std::uint64_t hints);   // frame/exception.cc
 void kernel_syscall(kernel::frame::TrapFrame* frame);                         // syscall/dispatch.cc
 void kernel_cpuid(kernel::frame::TrapFrame* frame);                           // frame/cpuid.cc
 void kernel_trap(kernel::frame::TrapFrame* frame, std::uint64_t vector, std::uint64_t address, std::uint64_t error);  // task/trap.cc

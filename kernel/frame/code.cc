@@ -19,7 +19,8 @@ void leave(host_abi::ExitCode code, std::uint64_t a, std::uint64_t b) {
   KASSERT(vcpu.spin_mask == 0);
   if (vcpu.current != nullptr) save_user_state(*vcpu.current);
   clear_vector_state();
-  exit_to_host(static_cast<std::uint64_t>(code), a, b);
+  const std::uint64_t hints = exit_to_host(static_cast<std::uint64_t>(code), a, b);
+  if ((hints & host_abi::kEntrySample) != 0) count_sample(vcpu, true);
 }
 
 void set_stack(ThreadContext& context, std::span<std::byte> stack) {

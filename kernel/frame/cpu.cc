@@ -1,5 +1,6 @@
 #include "kernel/frame/cpu.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 
@@ -149,6 +150,17 @@ void xsave_complete(std::span<std::byte> area) {
 }
 
 void clear_vector_state() { xrstor(kInitial.bytes.data()); }
+
+void count_sample(VcpuBlock& vcpu, bool in_kernel) {
+  if (vcpu.current == nullptr) return;  // it idles
+  const std::uint64_t now = read_tsc();
+  const std::uint64_t from = std::max(vcpu.sampled_at, vcpu.busy_since.load(std::memory_order_relaxed));
+  const std::uint64_t weight = std::max(now > from ? now - from : 0, vcpu.sample_ticks);
+  vcpu.sampled_at = now;
+  ++vcpu.samples;
+  (in_kernel ? vcpu.current->system_sampled : vcpu.current->user_sampled).fetch_add(weight, std::memory_order_relaxed);
+  (in_kernel ? vcpu.system_sampled : vcpu.user_sampled).fetch_add(weight, std::memory_order_relaxed);
+}
 
 Result<std::uint64_t> hardware_random() {
   for (int attempt = 0; attempt < 64; ++attempt) {

@@ -42,6 +42,9 @@ inline void full_fence() {
   asm volatile("lock orl $0, (%%rsp)" : : : "memory", "cc");
 }
 inline std::uint64_t read_tsc() { return __builtin_ia32_rdtsc(); }
+// The host's sampling interrupt found the running thread in the kernel or in its program: all time since the last one counts as that, even
+// if the host ran something else meanwhile, as it counts as time of the thread. Any CSSA.
+void count_sample(VcpuBlock& vcpu, bool in_kernel);
 // 64 random bits of the processor; EIO if RDRAND does not deliver (never silently weak).
 Result<std::uint64_t> hardware_random();
 

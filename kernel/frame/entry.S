@@ -42,12 +42,13 @@ enclave_entry:
   ud2
 .size enclave_entry, . - enclave_entry
 
-// The continuation of exit_to_host: back on the stack that left.
+// The continuation of exit_to_host: back on the stack that left. The host's hints (RSI) are its result.
 entry_after_exit:
   movq %gs:VCPU_EXIT_RSP, %rsp
   movq $0, %gs:VCPU_EXIT_RSP
   pushq $2
   popfq
+  movq %rsi, %rax
   popq %r15
   popq %r14
   popq %r13
@@ -56,7 +57,7 @@ entry_after_exit:
   popq %rbp
   ret
 
-// void exit_to_host(code rdi, a rsi, b rdx): leaves, returns when the host enters again at CSSA 0.
+// u64 exit_to_host(code rdi, a rsi, b rdx): leaves, returns when the host enters again at CSSA 0.
 .globl exit_to_host
 .type exit_to_host, @function
 exit_to_host:
@@ -90,7 +91,7 @@ entry_at_exception:
   pushq $0  // alignment
   xorl %ebp, %ebp
   movq %gs:VCPU_SELF, %rdi
-  call kernel_exception
+  call kernel_exception  // RSI: still the host's hints
   popq %rax
   popq %rbx  // the host's return address
   popq %rbp

@@ -10,6 +10,7 @@
 #include "host_abi/entry.h"
 #include "kernel/base/config.h"
 #include "kernel/frame/asm.h"
+#include "kernel/frame/cpu.h"
 #include "kernel/frame/layout.h"
 #include "kernel/frame/pages.h"
 #include "kernel/frame/panic.h"
@@ -20,6 +21,8 @@ namespace kernel::frame {
 namespace {
 
 constexpr std::uint64_t kVectorInterrupt = 0xff;  // kernel_trap's code for "no exception: the time slice may be over"
+
+constexpr std::uint64_t kSamplesPerTick = 64;
 
 constinit PageQuery page_query = nullptr;
 
@@ -146,14 +149,23 @@ bool kernel_page_is_ours(std::uint64_t address) {
 
 }  // namespace kernel::frame
 
-extern "C" void kernel_exception(kernel::frame::VcpuBlock* block) {
+extern "C" void kernel_exception(kernel::frame::VcpuBlock* block, std::uint64_t hints) {
   using namespace kernel::frame;
   VcpuBlock& vcpu = *block;
   if (vcpu.ssa == 0) return;  // entered at CSSA 1 before this vCPU has booted
   const Interrupted state = read_ssa(vcpu);
   const std::uint64_t rip = state.gpr->rip;
   vcpu.exceptions += 1;
-  if (in_range(rip, return_begin, return_end)) {
+  const bool returning = in_range(rip, return_begin, return_end);
+  const bool at_gate = in_range(rip, gate_begin, gate_entered) || in_range(rip, cpuid_gate_begin, cpuid_gate_entered);
+  if ((hints & host_abi::kEntrySample) != 0) {
+    // At the landing's first instruction a tick has just moved the program aside: one signal of the host often comes right after another.
+    const bool only_landed = rip == address_of_code(&exception_landing);
+    count_sample(vcpu, (vcpu.in_kernel != 0 && !only_landed) || returning || at_gate);
+    // Nothing else has happened, but now and then the scheduler wants a look, even if nobody asked for a tick (load averages).
+    if (!state.has_exception && (hints & host_abi::kEntryInterrupt) == 0 && vcpu.samples % kSamplesPerTick != 0) return;
+  }
+  if (returning) {
     // Restart the return path: it only reads the trap frame, and its first step looks at the work bits.
     if (!state.has_exception) note_tick(vcpu);
     vcpu.in_kernel = 1;
@@ -162,7 +174,6 @@ extern "C" void kernel_exception(kernel::frame::VcpuBlock* block) {
     state.gpr->rflags = 2;
     return;
   }
-  const bool at_gate = in_range(rip, gate_begin, gate_entered) || in_range(rip, cpuid_gate_begin, cpuid_gate_entered);
   if (vcpu.in_kernel != 0 || (at_gate && !state.has_exception)) {
     if (state.has_exception)
       kernel_fault(vcpu, state);

@@ -110,6 +110,9 @@ struct ThreadContext {
   Thread* owner = nullptr;         // the object that this context is part of
   UserSpace* user_space = nullptr;  // memory of the process (kept alive by the Task), nullptr for kernel threads
   std::byte* xsave = nullptr;      // standard-format XSAVE area, 64-byte aligned; nullptr for kernel threads
+  // Where the host's sampling interrupts found it, in ticks of the time-stamp counter (docs/decisions/cpu-time.md). Written on its vCPU only,
+  // by the handler at CSSA 1 too.
+  std::atomic<std::uint64_t> user_sampled{0}, system_sampled{0};
 
   TrapFrame& trap_frame() const;
 };
@@ -143,6 +146,12 @@ struct VcpuBlock {
   std::uint64_t trapped_syscalls;  // calls by a trapping `syscall` instruction
   std::uint64_t exceptions;
   std::atomic<std::uint32_t> copy_epoch;  // odd while a user copy is under way
+  // Sampling: what all threads that ran here were found at; the least that a sample counts (written when the vCPU comes online); when the
+  // last one was; since when threads run here without a break (0: it idles; the scheduler's).
+  std::atomic<std::uint64_t> user_sampled, system_sampled;
+  std::uint64_t sample_ticks, sampled_at;
+  std::atomic<std::uint64_t> busy_since;
+  std::uint64_t samples;
 };
 static_assert(offsetof(VcpuBlock, entry_stack) == VCPU_ENTRY_STACK && offsetof(VcpuBlock, exception_stack) == VCPU_EXC_STACK &&
               offsetof(VcpuBlock, layout) == VCPU_LAYOUT && offsetof(VcpuBlock, index) == VCPU_INDEX &&

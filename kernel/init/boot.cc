@@ -46,7 +46,7 @@ constinit std::atomic<std::uint64_t> stack_canary{0};
 
 // The host entered where it must not: nothing is changed, and this entry never gets further.
 [[noreturn]] void refuse_entry() {
-  for (;;) exit_to_host(static_cast<std::uint64_t>(ExitCode::retired), 0, 0);
+  for (;;) static_cast<void>(exit_to_host(static_cast<std::uint64_t>(ExitCode::retired), 0, 0));
 }
 
 void write_panic(const char* text) {
@@ -236,5 +236,6 @@ extern "C" [[noreturn]] __attribute__((no_stack_protector)) void kernel_entry(st
     if (vcpu.index >= vcpu_count()) refuse_entry();
     frame::vcpu_init(vcpu, layout, stack_canary.load());
   }
+  vcpu.sample_ticks = ns_to_ticks(host_abi::kSamplePeriodNs);
   scheduler().idle_loop();
 }

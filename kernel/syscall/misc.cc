@@ -10,6 +10,7 @@
 #include "kernel/mm/address_space.h"
 #include "kernel/mm/init.h"
 #include "kernel/task/posix_timers.h"
+#include "kernel/task/scheduler.h"
 #include "kernel/task/uts.h"
 
 namespace kernel {
@@ -103,6 +104,9 @@ Result<> sys_sysinfo(Task&, UserPtr<abi::SysInfo> info) {
   const mm::SystemMemory memory = mm::system_memory();
   abi::SysInfo result{};
   result.uptime = static_cast<std::int64_t>(boottime_now() / 1'000'000'000);
+  constexpr unsigned kSysInfoShift = 16;  // SI_LOAD_SHIFT
+  const LoadAverage::Loads loads = scheduler().loads();
+  for (std::size_t i = 0; i < loads.size(); ++i) result.loads[i] = loads[i] << (kSysInfoShift - LoadAverage::kShift);
   result.totalram = memory.limit;
   result.freeram = memory.limit - std::min(memory.limit, memory.committed) + memory.cached;
   result.procs = static_cast<std::uint16_t>(std::min<std::uint32_t>(task_count(), 0xffff));

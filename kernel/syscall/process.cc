@@ -214,6 +214,7 @@ abi::Rusage to_rusage(const Usage& usage) {
 
 Result<> sys_getrusage(Task& task, std::int32_t who, UserPtr<abi::Rusage> usage) {
   Usage total;
+  CpuTimes times;
   switch (who) {
     case abi::kRusageSelf:
       total = task.process().usage();
@@ -223,7 +224,9 @@ Result<> sys_getrusage(Task& task, std::int32_t who, UserPtr<abi::Rusage> usage)
       total = task.process().children_usage();
       break;
     case abi::kRusageThread:
-      total.user_ns = task.run_time_ns();
+      times = task.cpu_times();
+      total.user_ns = times.user_ns;
+      total.system_ns = times.system_ns;
       total.voluntary_switches = task.voluntary_switches();
       total.involuntary_switches = task.involuntary_switches();
       total.max_rss = task.mm().usage().peak_resident;

@@ -174,8 +174,10 @@ bool leave_process(Task& task, Process& process, std::int32_t own_status, std::i
     TaskAccess::pending(task, process).clear();
     all_stopped = leave_group_stop_locked(task, process);
     stop_signal = ProcessAccess::group_stop_signal(process);
+    const CpuTimes times = task.cpu_times();
     Usage ended;
-    ended.user_ns = task.run_time_ns();
+    ended.user_ns = times.user_ns;
+    ended.system_ns = times.system_ns;
     ended.voluntary_switches = task.voluntary_switches();
     ended.involuntary_switches = task.involuntary_switches();
     ProcessAccess::ended_usage(process).add(ended);
@@ -304,12 +306,11 @@ std::optional<WaitOutcome> look(Process& parent, const WaitRequest& request, boo
     WaitOutcome outcome{.pid = child->pid(), .uid = 0, .status = 0, .usage = ProcessAccess::final_usage(*child)};
     if (ProcessAccess::state(*child) == ProcessState::zombie) {
       if (!wants(abi::kWExited)) continue;
+      outcome.usage.add(ProcessAccess::children_usage(*child));
       outcome.status = ProcessAccess::exit_status(*child);
       outcome.uid = child->exit_uid();
       if (!wants(abi::kWNoWait)) {
-        Usage& total = ProcessAccess::children_usage(parent);
-        total.add(outcome.usage);
-        total.add(ProcessAccess::children_usage(*child));
+        ProcessAccess::children_usage(parent).add(outcome.usage);
         reaped = reap_locked(*child);
       }
       return outcome;

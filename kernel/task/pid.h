@@ -28,6 +28,8 @@ class IdTable {
   // One more use of a reserved id, or one less; the slot is reused when none is left: then no pointer to it may be kept.
   void add_use(Pid id) REQUIRES(tree_lock);
   void drop_use(Pid id) REQUIRES(tree_lock);
+  // The id that was handed out last; 0: none.
+  std::int32_t last() const REQUIRES(tree_lock) { return last_; }
   // nullptr if the id and its neighbours are not in use.
   IdSlot* find(Pid id) REQUIRES(tree_lock);
   // The next slot with an id above `id`; its id goes into `id`.

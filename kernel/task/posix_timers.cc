@@ -16,21 +16,23 @@ constexpr std::uint64_t kCpuCheck = 1'000'000;     // least distance between two
 
 bool is_cpu_clock(std::int32_t clock) { return clock == abi::kClockProcessCpu || clock == abi::kClockThreadCpu || clock < 0; }
 
-// Clock ids of other processes and threads: ~id in the upper bits, bit 2 = thread, bits 0-1 = kind (2 = CPU time).
+// Clock ids of other processes and threads: ~id in the upper bits, bit 2 = thread, bits 0-1 = kind (0 and 2 = all CPU time, 1 = user time).
+constexpr std::int32_t kCpuKindMask = 3, kCpuKindUser = 1;
+constexpr std::int32_t kOwnUserTime = ~7 | kCpuKindUser;  // of the process itself: what ITIMER_VIRTUAL counts
+
 Result<std::uint64_t> foreign_cpu_clock(std::int32_t clock) {
-  constexpr std::int32_t kThread = 4, kKindMask = 3;
-  if ((clock & kKindMask) == 3) return Errno::inval;
+  constexpr std::int32_t kThread = 4;
+  if ((clock & kCpuKindMask) == 3) return Errno::inval;
+  const bool user_only = (clock & kCpuKindMask) == kCpuKindUser;
   const Pid id{~(clock >> 3)};
   if ((clock & kThread) != 0) {
-    if (id == Pid{}) return current_task().run_time_ns();
-    const RefPtr<Task> task = find_task(id);
+    const RefPtr<Task> task = id == Pid{} ? RefPtr<Task>(&current_task()) : find_task(id);
     if (!task || &task->process() != &current_task().process()) return Errno::inval;
-    return task->run_time_ns();
+    return user_only ? task->cpu_times().user_ns : task->run_time_ns();
   }
-  if (id == Pid{}) return current_task().process().usage().user_ns;
-  const RefPtr<Process> process = find_process(id);
+  const RefPtr<Process> process = id == Pid{} ? RefPtr<Process>(&current_task().process()) : find_process(id);
   if (!process) return Errno::inval;
-  return process->usage().user_ns;
+  return user_only ? process->cpu_times().user_ns : process->cpu_time_ns();
 }
 
 }  // namespace
@@ -49,10 +51,8 @@ Result<std::uint64_t> clock_now(std::int32_t clock) {
     case abi::kClockBoottime:
     case abi::kClockBoottimeAlarm:
       return boottime_now();
-    case abi::kClockProcessCpu: {
-      const Usage usage = current_task().process().usage();
-      return usage.user_ns + usage.system_ns;
-    }
+    case abi::kClockProcessCpu:
+      return current_task().process().cpu_time_ns();
     case abi::kClockThreadCpu:
       return current_task().run_time_ns();
     default:
@@ -90,8 +90,7 @@ PosixTimers::~PosixTimers() { cancel_all(); }
 std::uint64_t PosixTimers::read_clock(const PosixTimer& timer) const {
   if (is_cpu_clock(timer.clock_)) {
     if (timer.clock_ == abi::kClockThreadCpu && timer.target_) return timer.target_->run_time_ns();
-    const Usage usage = process_.usage();
-    return usage.user_ns + usage.system_ns;
+    return timer.clock_ == kOwnUserTime ? process_.cpu_times().user_ns : process_.cpu_time_ns();
   }
   switch (timer.clock_) {
     case abi::kClockMonotonic:
@@ -174,7 +173,8 @@ TimerSetting PosixTimers::set_interval(int which, TimerSetting setting) {
     if (!intervals_[index] && setting.value == 0) return {};
   }
   if (!get_interval_exists(index)) {
-    const std::int32_t clock = which == abi::kItimerReal ? abi::kClockMonotonic : abi::kClockProcessCpu;
+    constexpr std::array<std::int32_t, 4> kClocks{abi::kClockMonotonic, kOwnUserTime, abi::kClockProcessCpu, abi::kClockProcessCpu};
+    const std::int32_t clock = kClocks[index];
     Result<Own<PosixTimer>> made =
         make_own<PosixTimer>(*this, clock, abi::kSigEvSignal, abi::SigInfo::from_kernel(kIntervalSignals[index]), RefPtr<Task>());
     if (!made.ok()) return {};
@@ -202,8 +202,7 @@ void PosixTimers::set_cpu_limit(std::uint64_t current, std::uint64_t maximum) {
   constexpr std::uint64_t kSecond = 1'000'000'000;
   const auto to_ns = [](std::uint64_t seconds) { return seconds > ~std::uint64_t{0} / kSecond ? ~std::uint64_t{0} : seconds * kSecond; };
   cpu_maximum_.store(to_ns(maximum));
-  const Usage usage = process_.usage();
-  const std::uint64_t used = usage.user_ns + usage.system_ns;
+  const std::uint64_t used = process_.cpu_time_ns();
   const std::uint64_t first = std::min(to_ns(current), to_ns(maximum));
   const bool none = first == ~std::uint64_t{0};
   set_interval(kCpuLimit, {.value = none ? 0 : std::max<std::uint64_t>(first - std::min(first, used), 1), .interval = kSecond});

@@ -156,7 +156,10 @@ Usage Process::usage() const {
     // SAFETY: the list is only read; List has no const iteration.
     auto& tasks = const_cast<List<Task, TaskListTag>&>(tasks_);
     for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) {
-      usage.user_ns += task->run_time_ns();
+      // Each thread's time is split by itself: samples of one say nothing about another.
+      const CpuTimes times = task->cpu_times();
+      usage.user_ns += times.user_ns;
+      usage.system_ns += times.system_ns;
       usage.voluntary_switches += task->voluntary_switches();
       usage.involuntary_switches += task->involuntary_switches();
     }
@@ -164,6 +167,16 @@ Usage Process::usage() const {
   usage.minor_faults += minor_faults_.load(std::memory_order_relaxed);
   usage.major_faults += major_faults_.load(std::memory_order_relaxed);
   return usage;
+}
+
+CpuTimes Process::cpu_times() const {
+  const Usage all = usage();
+  return {.user_ns = all.user_ns, .system_ns = all.system_ns};
+}
+
+std::uint64_t Process::cpu_time_ns() const {
+  const CpuTimes times = cpu_times();
+  return times.user_ns + times.system_ns;
 }
 
 Usage Process::children_usage() const {

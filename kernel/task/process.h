@@ -19,6 +19,7 @@
 #include "kernel/base/vec.h"
 #include "kernel/sync/lock.h"
 #include "kernel/sync/wait.h"
+#include "kernel/task/cpu_time.h"
 #include "kernel/task/resource.h"
 #include "kernel/task/signal.h"
 
@@ -150,6 +151,8 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
 
   // Times of the live threads and those that ended; of the children that were waited for.
   Usage usage() const EXCLUDES(signal_lock_);
+  std::uint64_t cpu_time_ns() const EXCLUDES(signal_lock_);
+  CpuTimes cpu_times() const EXCLUDES(signal_lock_);
   Usage children_usage() const EXCLUDES(tree_lock);
   void count_fault(bool major) { (major ? major_faults_ : minor_faults_).fetch_add(1, std::memory_order_relaxed); }
   std::uint32_t exit_uid() const REQUIRES(tree_lock) { return exit_uid_; }  // of a zombie

@@ -206,7 +206,7 @@ void Residency::init() {
   set_overlap_hooks({.become_sole_resident = &ResidencyAccess::become_sole, .members_changed = &members_changed, .move_held = &move_held});
 }
 
-bool Residency::any_held() { return held_threads.load(std::memory_order_relaxed) != 0; }
+std::uint32_t Residency::held() { return held_threads.load(std::memory_order_relaxed); }
 
 // The thread was counted in `running` just now. If it is the one that runs, it may have been counted before and never stopped.
 void Residency::note_counted(Thread& thread, AddressSpace& space) {

@@ -31,7 +31,8 @@ class Residency {
   // Others of its group wait and its member's time is over.
   static bool is_time_over(const Thread& thread);
   // Threads that are held, of all groups: the tick has to run for them.
-  static bool any_held();
+  static bool any_held() { return held() != 0; }
+  static std::uint32_t held();
 
   // --- for the running thread ---
   // Waits until its memory is in place.

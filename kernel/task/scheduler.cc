@@ -4,6 +4,7 @@
 
 #include "kernel/frame/code.h"
 #include "kernel/frame/cpu.h"
+#include "kernel/frame/vcpu_slots.h"
 #include "kernel/host/clock.h"
 #include "kernel/task/residency.h"
 #include "kernel/task/timer.h"
@@ -40,6 +41,19 @@ std::uint32_t Scheduler::runnable() const {
   return sum;
 }
 
+bool Scheduler::is_running(std::uint32_t index) {
+  return (frame::existing_slots() >> index & 1) != 0 && frame::vcpu_block(index).busy_since.load(std::memory_order_relaxed) != 0;
+}
+
+std::uint32_t Scheduler::running() const {
+  std::uint32_t sum = 0;
+  for (std::uint32_t index = 0; index < count_; ++index)
+    if (is_running(index)) ++sum;
+  return sum;
+}
+
+std::uint32_t Scheduler::active() const { return running() + runnable() + Residency::held(); }
+
 bool Scheduler::anyone_waits() const {
   for (std::uint32_t index = 0; index < count_; ++index)
     if (vcpus_[index].length.load(std::memory_order_seq_cst) != 0) return true;
@@ -50,6 +64,19 @@ std::uint64_t Scheduler::switches() const {
   std::uint64_t sum = 0;
   for (std::uint32_t index = 0; index < count_; ++index) sum += vcpus_[index].switches.load(std::memory_order_relaxed);
   return sum;
+}
+
+CpuCount Scheduler::busy(std::uint32_t index) const {
+  if (index >= count_ || (frame::existing_slots() >> index & 1) == 0) return {};
+  const Vcpu& vcpu = vcpus_[index];
+  std::uint64_t ticks = vcpu.busy_ticks.load(std::memory_order_relaxed);
+  const frame::VcpuBlock& block = frame::vcpu_block(index);
+  const std::uint64_t since = block.busy_since.load(std::memory_order_relaxed);
+  const std::uint64_t now = frame::read_tsc();
+  if (since != 0 && now > since) ticks += now - since;
+  return {.run_ns = ticks_to_ns(ticks),
+          .user_sampled = block.user_sampled.load(std::memory_order_relaxed),
+          .system_sampled = block.system_sampled.load(std::memory_order_relaxed)};
 }
 
 Scheduler::Vcpu& Scheduler::here() { return vcpus_[frame::this_vcpu().index]; }
@@ -185,6 +212,12 @@ Thread* Scheduler::steal_first(std::uint32_t thief) {
 
 // ---- switching
 
+void Scheduler::note_idle(Vcpu& vcpu, frame::VcpuBlock& block, std::uint64_t now) {
+  const std::uint64_t since = block.busy_since.load(std::memory_order_relaxed);
+  block.busy_since.store(0, std::memory_order_relaxed);
+  if (now > since) vcpu.busy_ticks.store(vcpu.busy_ticks.load(std::memory_order_relaxed) + (now - since), std::memory_order_relaxed);
+}
+
 void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
   frame::VcpuBlock& block = frame::this_vcpu();
   Thread* previous = vcpu.current;
@@ -201,10 +234,12 @@ void Scheduler::switch_to(Vcpu& vcpu, Thread* next) {
   std::uint64_t& save = previous != nullptr ? previous->context_.kernel_rsp : vcpu.idle_rsp;
   if (next == nullptr) {
     block.current = nullptr;
+    note_idle(vcpu, block, now);
     frame::switch_to(save, vcpu.idle_rsp);
   } else {
     // Who was held just now asked for the tick in the name of a thread that runs no longer.
     if (Residency::any_held() && !tick_on_.load(std::memory_order_relaxed)) next->set_work(frame::kWorkTimers);
+    if (previous == nullptr) block.busy_since.store(now, std::memory_order_relaxed);
     next->on_cpu_.store(true, std::memory_order_relaxed);
     next->context_.vcpu = block.index;
     next->started_ = now;
@@ -314,7 +349,10 @@ void Scheduler::idle_loop() {
   online_.fetch_add(1);
   for (;;) {
     pay_debts();
-    timers().run(monotonic_now());
+    const Instant now = monotonic_now();
+    timers().run(now);
+    // What has become runnable just now did not run in the periods that have passed.
+    if (load_.is_due(now)) load_.catch_up(now, running());
     Thread* next = take_next(vcpu);
     if (next == nullptr && anyone_waits()) next = steal(index);
     if (next != nullptr) {
@@ -393,7 +431,9 @@ void Scheduler::on_tick(frame::VcpuBlock& vcpu) {
   if (ticked) {
     host_.refresh_clock();
     host_.poll_completions();
-    timers().run(monotonic_now());
+    const Instant now = monotonic_now();
+    timers().run(now);
+    if (load_.is_due(now)) load_.catch_up(now, active());
     // Work that waits here while others sleep or were never started: wake one.
     Vcpu& local = here();
     if (local.length.load(std::memory_order_relaxed) != 0) {

@@ -10,6 +10,7 @@
 
 #include "kernel/base/list.h"
 #include "kernel/sync/lock.h"
+#include "kernel/task/load_average.h"
 #include "kernel/task/thread.h"
 
 namespace kernel {
@@ -51,7 +52,11 @@ class Scheduler {
   void notify_running(Thread& thread);
   std::uint32_t vcpus() const { return count_; }
   std::uint32_t runnable() const;  // threads that wait for a vCPU
+  std::uint32_t active() const;    // these, those that run, and those that wait for their memory
+  LoadAverage::Loads loads() const { return load_.get(); }
   std::uint64_t switches() const;
+  // How long a vCPU ran threads since it was started, and what they did.
+  CpuCount busy(std::uint32_t vcpu) const;
 
  private:
   enum class VcpuState : std::uint32_t { offline, busy, spinning, sleeping };
@@ -63,6 +68,7 @@ class Scheduler {
     std::atomic<VcpuState> state{VcpuState::offline};
     Thread* current = nullptr;          // set by this vCPU only
     std::atomic<std::uint64_t> switches{0};
+    std::atomic<std::uint64_t> busy_ticks{0};  // of the time-stamp counter, in stretches between idling that have ended
     std::uint64_t idle_rsp = 0;
     Thread* previous = nullptr;         // the thread that has just switched away; for finish_switch
     static_assert(kMaxVcpus <= 64);
@@ -78,9 +84,12 @@ class Scheduler {
   static bool still_leaving(const Thread& thread);
   void take(Vcpu& vcpu, Thread& thread) REQUIRES(vcpu.lock);
   void switch_to(Vcpu& vcpu, Thread* next);  // nullptr = the idle loop
+  static void note_idle(Vcpu& vcpu, frame::VcpuBlock& block, std::uint64_t now);
   void finish_switch();
   bool spin_for_work(Vcpu& vcpu);
   bool anyone_waits() const;
+  static bool is_running(std::uint32_t index);
+  std::uint32_t running() const;
   void update_tick();
   void choose_wake(Vcpu& local, std::uint32_t target);
   std::uint32_t choose_vcpu(const Thread& thread);
@@ -95,6 +104,7 @@ class Scheduler {
   std::atomic<Instant> sleep_deadline_{kNever};  // of the vCPU that went to sleep last; kNever once one has woken
   std::atomic<bool> tick_on_{false};
   std::atomic<std::uint32_t> quiet_ticks_{0};
+  LoadAverage load_;
 };
 
 Scheduler& scheduler();

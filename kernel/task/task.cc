@@ -52,6 +52,12 @@ void Task::set_credentials(Ref<const Credentials> credentials) {
   std::swap(credentials_, credentials);
 }
 
+CpuTimes Task::cpu_times() const {
+  const CpuCount count = cpu_count();
+  const LockGuard guard(lock_);
+  return cpu_split_.split(count);
+}
+
 std::array<char, abi::kTaskCommLength> Task::name() const {
   const LockGuard guard(lock_);
   return name_;

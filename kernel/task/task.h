@@ -104,6 +104,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   void before_user_return(frame::TrapFrame& frame) override;
   void on_user_exception(frame::TrapFrame& frame, std::uint32_t vector, std::uint64_t address, std::uint64_t error_code) override;
 
+  CpuTimes cpu_times() const EXCLUDES(lock_);
   std::uint64_t start_time() const { return start_time_; }  // monotonic ns
 
   // State that system calls keep in the task.
@@ -141,6 +142,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   RefPtr<ProcessResource> fs_;
   Ref<const Credentials> credentials_;
   std::array<char, abi::kTaskCommLength> name_{};
+  mutable CpuSplit cpu_split_ GUARDED_BY(lock_);
 
   std::atomic<SignalSet> mask_{0};
   std::optional<SignalSet> saved_mask_;  // while a temporary mask is set

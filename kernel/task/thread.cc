@@ -120,6 +120,12 @@ std::uint64_t Thread::run_time_ns() const {
   return ticks_to_ns(ticks);
 }
 
+CpuCount Thread::cpu_count() const {
+  return {.run_ns = run_time_ns(),
+          .user_sampled = context_.user_sampled.load(std::memory_order_relaxed),
+          .system_sampled = context_.system_sampled.load(std::memory_order_relaxed)};
+}
+
 void Thread::set_schedule(SchedClass sched_class, int priority, int nice) {
   class_ = sched_class;
   priority_ = priority;

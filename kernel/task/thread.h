@@ -14,6 +14,7 @@
 #include "kernel/frame/user.h"
 #include "kernel/frame/vcpu_block.h"
 #include "kernel/sync/wait.h"
+#include "kernel/task/cpu_time.h"
 
 namespace kernel {
 
@@ -66,6 +67,7 @@ class Thread : public RefCounted<Thread>, public Sleeper, public ListNode<RunQue
 
   ThreadState state() const;
   std::uint64_t run_time_ns() const;  // CPU time used, the running slice included
+  CpuCount cpu_count() const;
   std::uint64_t voluntary_switches() const { return voluntary_switches_.load(std::memory_order_relaxed); }
   std::uint64_t involuntary_switches() const { return involuntary_switches_.load(std::memory_order_relaxed); }
   void set_schedule(SchedClass sched_class, int priority, int nice);

@@ -137,10 +137,10 @@ void show_cpus(std::uint64_t allowed, Text& out) {
 struct Times {
   std::uint64_t user = 0, system = 0;  // ticks
 };
+Times in_ticks(const CpuTimes& times) { return {.user = times.user_ns / kNsPerTick, .system = times.system_ns / kNsPerTick}; }
 Times own_times(const ProcSubject& subject) {
-  if (subject.is_thread && subject.task) return {.user = subject.task->run_time_ns() / kNsPerTick, .system = 0};
-  const Usage usage = subject.process->usage();
-  return {.user = usage.user_ns / kNsPerTick, .system = usage.system_ns / kNsPerTick};
+  if (subject.is_thread && subject.task) return in_ticks(subject.task->cpu_times());
+  return in_ticks(subject.process->cpu_times());
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "kernel/mm/pages.h"
 #include "kernel/mm/shared.h"
 #include "kernel/task/oom.h"
+#include "kernel/task/pid.h"
 #include "kernel/task/process.h"
 #include "kernel/task/scheduler.h"
 #include "kernel/task/task.h"
@@ -41,23 +42,29 @@ Result<> show_version(Text& out, std::uint32_t) {
   return {};
 }
 
-// CPU time of the programs that run now.
-std::uint64_t busy_ns() {
-  std::uint64_t total = 0;
-  auto processes = all_processes();
-  if (!processes.ok()) return 0;
-  const Vec<Ref<Process>> list = std::move(processes).release();
-  for (const Ref<Process>& process : list) {
-    const Usage usage = process->usage();
-    total += usage.user_ns + usage.system_ns;
-  }
-  return total;
+// What each vCPU has said of its time.
+struct CpuSplits {
+  SpinLock<LockRank::process> lock;
+  std::array<CpuSplit, kMaxVcpus> each GUARDED_BY(lock);
+};
+constinit CpuSplits cpu_splits;  // NOLINT: of the instance
+
+struct CpuLine {
+  std::uint64_t user = 0, system = 0, idle = 0;  // ns
+};
+CpuLine cpu_line(std::uint32_t cpu) {
+  const CpuCount count = scheduler().busy(cpu);
+  const std::uint64_t up = boottime_now();
+  const LockGuard guard(cpu_splits.lock);
+  const CpuTimes times = cpu_splits.each[cpu].split(count);
+  const std::uint64_t busy = times.user_ns + times.system_ns;
+  return {.user = times.user_ns, .system = times.system_ns, .idle = up > busy ? up - busy : 0};
 }
 
 std::uint64_t idle_ns() {
-  const std::uint64_t all = monotonic_now() * vcpu_count();
-  const std::uint64_t busy = busy_ns();
-  return all > busy ? all - busy : 0;
+  std::uint64_t sum = 0;
+  for (std::uint32_t cpu = 0; cpu < vcpu_count(); ++cpu) sum += cpu_line(cpu).idle;
+  return sum;
 }
 
 Result<> show_uptime(Text& out, std::uint32_t) {
@@ -69,18 +76,19 @@ Result<> show_uptime(Text& out, std::uint32_t) {
   return {};
 }
 
-std::uint64_t last_pid() {
-  auto processes = all_processes();
-  if (!processes.ok()) return 0;
-  const Vec<Ref<Process>> list = std::move(processes).release();
-  return list.empty() ? 0 : static_cast<std::uint64_t>(list[list.size() - 1]->pid());
+std::int32_t last_pid() {
+  const LockGuard guard(tree_lock);
+  return id_table().last();
 }
 
-// The load is not averaged: what runs or waits to run now stands for it.
 Result<> show_loadavg(Text& out, std::uint32_t) {
-  const std::uint32_t runnable = scheduler().runnable() + 1;
-  for (int i = 0; i < 3; ++i) out << runnable - 1 << ".00 ";
-  out << runnable << '/' << task_count() << ' ' << last_pid() << '\n';
+  constexpr std::uint64_t kOne = LoadAverage::kOne;
+  for (const std::uint64_t load : scheduler().loads()) {
+    const std::uint64_t rounded = load + kOne / 200;
+    out << rounded / kOne << '.';
+    out.decimal(rounded % kOne * 100 / kOne, 2) << ' ';
+  }
+  out << scheduler().active() << '/' << task_count() << ' ' << last_pid() << '\n';
   return {};
 }
 
@@ -129,13 +137,25 @@ Result<> show_meminfo(Text& out, std::uint32_t) {
 }
 
 Result<> show_stat(Text& out, std::uint32_t) {
-  const std::uint64_t busy = busy_ns() / kNsPerTick, idle = idle_ns() / kNsPerTick;
+  std::array<CpuLine, kMaxVcpus> lines;
+  CpuLine all;
   const std::uint32_t cpus = vcpu_count();
-  out << "cpu  " << busy << " 0 0 " << idle << " 0 0 0 0 0 0\n";
-  for (std::uint32_t cpu = 0; cpu < cpus; ++cpu) out << "cpu" << cpu << ' ' << busy / cpus << " 0 0 " << idle / cpus << " 0 0 0 0 0 0\n";
+  for (std::uint32_t cpu = 0; cpu < cpus; ++cpu) {
+    lines[cpu] = cpu_line(cpu);
+    all = {.user = all.user + lines[cpu].user, .system = all.system + lines[cpu].system, .idle = all.idle + lines[cpu].idle};
+  }
+  const auto show = [&out](const CpuLine& line) {
+    out << ' ' << line.user / kNsPerTick << " 0 " << line.system / kNsPerTick << ' ' << line.idle / kNsPerTick << " 0 0 0 0 0 0\n";
+  };
+  out << "cpu ";
+  show(all);
+  for (std::uint32_t cpu = 0; cpu < cpus; ++cpu) {
+    out << "cpu" << cpu;
+    show(lines[cpu]);
+  }
   const std::uint64_t now = realtime_now(), up = boottime_now();
   out << "intr 0\nctxt " << scheduler().switches() << "\nbtime " << (now > up ? now - up : 0) / kNsPerSec << "\nprocesses " << last_pid()
-      << "\nprocs_running " << scheduler().runnable() + 1 << "\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n";
+      << "\nprocs_running " << scheduler().active() << "\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n";
   return {};
 }
 
