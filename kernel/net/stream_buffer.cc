@@ -27,16 +27,17 @@ StreamBuffer::~StreamBuffer() {
   drop_marks();
 }
 
+RefPtr<StreamMark> StreamBuffer::take_mark() {
+  const LockGuard guard(marks_lock_);
+  RefPtr<StreamMark> mark(marks_.pop_front());
+  if (!mark) return nullptr;
+  mark->deref();  // the list's; `mark` keeps it
+  mark_count_.fetch_sub(1, std::memory_order_release);
+  return mark;
+}
+
 void StreamBuffer::drop_marks() {
-  for (;;) {
-    StreamMark* mark = nullptr;
-    {
-      const LockGuard guard(marks_lock_);
-      mark = marks_.pop_front();
-    }
-    if (mark == nullptr) break;
-    mark_count_.fetch_sub(1, std::memory_order_release);
-    mark->deref();
+  while (take_mark()) {
   }
 }
 
@@ -191,6 +192,7 @@ Result<std::size_t> StreamBuffer::read(IoSink& sink, Ancillary* ancillary, bool 
       if (count < from.size()) break;
     }
     if (mark && peek && ancillary != nullptr) {
+      InFlight::note_change();
       ancillary->credential = mark->ancillary.credential;
       for (const FileHandle& file : mark->ancillary.files) TRY(ancillary->files.try_push(file));
     } else if (mark && !peek) {

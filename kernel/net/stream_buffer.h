@@ -36,8 +36,16 @@ class StreamBuffer {
 
   // Drops up to `most` of the bytes that are there, with what was attached: how many.
   std::size_t skip(std::uint64_t most);
-  // Nobody will read any more: closes the files in flight.
+  // Nobody will read any more: closes the files in flight. May sleep.
   void drop_marks() EXCLUDES(marks_lock_);
+  // Takes the oldest mark out; null if there is none.
+  RefPtr<StreamMark> take_mark() EXCLUDES(marks_lock_);
+  // Shows each mark, under its lock.
+  template <class Visit>
+  void each_mark(const Visit& visit) EXCLUDES(marks_lock_) {
+    const LockGuard guard(marks_lock_);
+    for (StreamMark* mark = marks_.front(); mark != nullptr; mark = marks_.next(*mark)) visit(mark->ancillary);
+  }
 
   std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }
   bool has_data() const { return used() != 0; }

@@ -1,11 +1,28 @@
 #include "kernel/net/unix_end.h"
 
+#include "kernel/net/unix_garbage.h"
+
 namespace kernel {
 
+// What came while it was closed is all that may be left.
 UnixEnd::~UnixEnd() {
+  if (!stream_.has_data() && !has_messages()) return;
+  DiscardScope scope;
+  drop_input(scope);
+}
+
+void UnixEnd::drop_input(DiscardScope& scope) {
+  while (const RefPtr<StreamMark> mark = stream_.take_mark()) scope.add(mark.as_ref());
   bool drained = false;
-  while (take_message(false, drained)) {
-  }
+  while (const RefPtr<UnixMessage> message = take_message(false, drained)) scope.add(message.as_ref());
+  for (std::size_t index = 0; const RefPtr<UnixEnd> server = offered(index); ++index) server->drop_input(scope);
+}
+
+RefPtr<UnixEnd> UnixEnd::offered(std::size_t index) {
+  const LockGuard guard(lock_);
+  UnixEnd* server = offers_.front();
+  while (server != nullptr && index-- != 0) server = offers_.next(*server);
+  return RefPtr<UnixEnd>(server);
 }
 
 void UnixEnd::close_writing(bool hangup) {
@@ -19,19 +36,17 @@ void UnixEnd::close_reading() {
   space_.wake_all();
 }
 
-void UnixEnd::mark_gone() {
+void UnixEnd::mark_gone(DiscardScope& scope) {
   gone_.store(true, std::memory_order_release);
   listening_.store(false, std::memory_order_release);
   close_reading();
-  stream_.drop_marks();
-  bool drained = false;
-  while (take_message(false, drained)) {
-  }
+  drop_input(scope);
   RefPtr<UnixEnd> client;
   while (const RefPtr<UnixEnd> server = take_offer(client)) {
     // A connection that was never accepted.
     server->gone_.store(true, std::memory_order_release);
     server->close_reading();
+    server->drop_input(scope);
     client->set_error(static_cast<std::int32_t>(Errno::connreset));
     client->close_writing(true);
     client = nullptr;

@@ -16,6 +16,8 @@
 
 namespace kernel {
 
+class DiscardScope;
+
 // The bytes of sun_path: empty = no name; a leading NUL = abstract; a path keeps its final NUL.
 using UnixName = FixedString<abi::kUnixPathMax>;
 
@@ -52,8 +54,16 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   void set_error(std::int32_t error) { error_.store(error, std::memory_order_release); }
   std::int32_t take_error() { return error_.exchange(0, std::memory_order_acq_rel); }
   bool has_error() const { return error_.load(std::memory_order_relaxed) != 0; }
-  // The socket is being closed: drops what has come.
-  void mark_gone();
+  // The socket is being closed: `scope` gets what has come.
+  void mark_gone(DiscardScope& scope);
+  // What has come goes, with what has come for connections in the backlog.
+  void drop_input(DiscardScope& scope) EXCLUDES(lock_);
+  // Shows what travels beside data that has come, of connections in the backlog too. Under locks of theirs.
+  template <class Visit>
+  void each_ancillary(const Visit& visit) EXCLUDES(lock_) {
+    each_own_ancillary(visit);
+    for (std::size_t index = 0; const RefPtr<UnixEnd> server = offered(index); ++index) server->each_own_ancillary(visit);
+  }
 
   abi::Ucred owner() const EXCLUDES(lock_);
   void set_owner(abi::Ucred owner) EXCLUDES(lock_);
@@ -88,6 +98,14 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   bool may_offer() const { return offer_count_.load(std::memory_order_acquire) <= backlog_.load(std::memory_order_relaxed); }
 
  private:
+  template <class Visit>
+  void each_own_ancillary(const Visit& visit) EXCLUDES(lock_) {
+    stream_.each_mark(visit);
+    const LockGuard guard(lock_);
+    for (UnixMessage* message = messages_.front(); message != nullptr; message = messages_.next(*message)) visit(message->ancillary);
+  }
+  RefPtr<UnixEnd> offered(std::size_t index) EXCLUDES(lock_);
+
   const std::int32_t type_;
   WaitQueue queue_, space_;
   StreamBuffer stream_;

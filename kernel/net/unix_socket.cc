@@ -5,6 +5,7 @@
 #include "abi/fs.h"
 #include "kernel/frame/bytes.h"
 #include "kernel/net/interface.h"
+#include "kernel/net/unix_garbage.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
 
@@ -131,7 +132,8 @@ Result<Ref<Socket>> UnixSocket::accept(std::uint32_t flags) {
     if (const RefPtr<UnixEnd> server = end_->take_offer(client)) {
       auto made = make_ref<UnixSocket>(type(), protocol(), flags, server.as_ref(), client);
       if (made.ok()) return Ref<Socket>(std::move(made).release());
-      server->mark_gone();
+      DiscardScope scope;
+      server->mark_gone(scope);
       client->close_writing(true);
       return made.error();
     }
@@ -165,12 +167,15 @@ void UnixSocket::on_last_close() {
   }
   if (binding) binding->clear();
   const bool unread = end_->has_input();
-  end_->mark_gone();
-  const RefPtr<UnixEnd> other = peer();
-  if (!other || type() == abi::kSockDgram) return;
-  // unix(7) has it from TCP: data that nobody will read any more resets the connection.
-  if (unread) other->set_error(static_cast<std::int32_t>(Errno::connreset));
-  other->close_writing(true);
+  {
+    DiscardScope scope;
+    end_->mark_gone(scope);
+    const RefPtr<UnixEnd> other = peer();
+    // unix(7) has it from TCP: data that nobody will read any more resets the connection.
+    if (other && unread && type() != abi::kSockDgram) other->set_error(static_cast<std::int32_t>(Errno::connreset));
+    if (other && type() != abi::kSockDgram) other->close_writing(true);
+  }
+  collect_unix_garbage();
 }
 
 // --- sending ---
@@ -231,7 +236,11 @@ Result<std::size_t> UnixSocket::send_message(Task& task, SendRequest& request) {
 
 Result<std::size_t> UnixSocket::send(SendRequest& request) {
   if ((request.flags & abi::kMsgOob) != 0) return Errno::opnotsupp;
-  if (request.ancillary != nullptr) request.ancillary->messages.clear();
+  if (request.ancillary != nullptr) {
+    request.ancillary->messages.clear();
+    if (is_unix_garbage_likely()) collect_unix_garbage();
+    TRY(request.ancillary->flight.depart(request.ancillary->files.span()));
+  }
   if (type() != abi::kSockStream) return send_message(current_task(), request);
   if (!request.address.empty()) return is_connected() ? Errno::isconn : Errno::opnotsupp;
   if (!is_connected()) return Errno::notconn;
@@ -320,6 +329,7 @@ Result<std::size_t> UnixSocket::receive_message(ReceiveRequest& request) {
     if (size != 0 && !request.sink.full()) given = TRY(request.sink.put(message->data.span()));
     if (request.from != nullptr && !message->from.empty()) *request.from = make_unix_address(message->from);
     if (request.ancillary != nullptr && peek) {
+      InFlight::note_change();
       request.ancillary->credential = message->ancillary.credential;
       for (const FileHandle& file : message->ancillary.files) TRY(request.ancillary->files.try_push(file));
     } else if (request.ancillary != nullptr) {

@@ -5,14 +5,25 @@
 #include <atomic>
 #include <cstdint>
 
+#include "kernel/base/list.h"
 #include "kernel/net/socket.h"
 #include "kernel/net/unix_end.h"
 #include "kernel/net/unix_names.h"
 
 namespace kernel {
 
-class UnixSocket final : public Socket {
+struct FlyingTag;
+
+class UnixSocket final : public Socket, public ListNode<FlyingTag> {
  public:
+  // Of a socket whose descriptors are in queues of Unix sockets.
+  struct Flight {
+    std::uint32_t count = 0;  // how many: guarded by the lock of in_flight.cc
+    // The collector's (unix_garbage.cc), one at a time: all its handles are in flight, and no reachable place was found for any; handles that
+    // queues of other suspects do not account for.
+    bool suspect = false;
+    std::uint32_t unexplained = 0;
+  };
   UnixSocket(std::int32_t type, std::int32_t protocol, std::uint32_t flags, Ref<UnixEnd> end, RefPtr<UnixEnd> peer);
   ~UnixSocket() override = default;
 
@@ -27,6 +38,8 @@ class UnixSocket final : public Socket {
   Result<std::size_t> receive(ReceiveRequest& request) override;
   Result<std::size_t> get_option(Task& task, std::int32_t level, std::int32_t name, std::span<std::byte> into) override;
   bool is_listening() const override { return end_->is_listening(); }
+  Flight& flight() LIFETIMEBOUND { return flight_; }
+  UnixEnd& end() LIFETIMEBOUND { return *end_; }
   std::int32_t take_error() override { return end_->take_error(); }
 
   Result<std::uint64_t> ioctl(Task& task, std::uint32_t request, std::uint64_t argument) override;
@@ -48,6 +61,7 @@ class UnixSocket final : public Socket {
   Result<> await_input(std::uint32_t flags, Instant deadline);
   void note_credential(ReceiveRequest& request, const RefPtr<UnixEnd>& peer);
 
+  Flight flight_;
   const Ref<UnixEnd> end_;
   mutable SpinLock<LockRank::socket> lock_;
   RefPtr<UnixEnd> peer_ GUARDED_BY(lock_);

@@ -134,6 +134,7 @@ class OpenFile : public RefCounted<OpenFile> {
   // No effect on a file that is closed already: returns false then.
   bool add_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);
   void remove_close_observer(CloseObserver& observer) EXCLUDES(observers_lock_);
+  std::uint32_t handles() const { return handles_.load(std::memory_order_acquire); }
   bool is_closed() const { return closed_.load(std::memory_order_acquire); }
 
   // Who gets its signals, made now if nobody has asked before. ENOMEM.
