@@ -41,6 +41,7 @@ PROGRAMS = {
     "inet": ("inet.c", "gcc", []),
     "inet6": ("inet6.c", "gcc", []),
     "inet_options": ("inet_options.c", "gcc", []),
+    "net_files": ("net_files.c", "gcc", []),
     "scm_cycles": ("scm_cycles.c", "gcc", ["-pthread"]),
     "netlink": ("netlink.c", "gcc", []),
     "udp": ("udp.c", "gcc", []),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/crypto/random.h"
+#include "kernel/net/unix_list.h"
 
 namespace kernel {
 namespace {
@@ -160,6 +161,8 @@ RefPtr<InetEnd> InetTable::find_datagram(const InetEndpoint& to, const InetEndpo
     return score != 0 && end.names_.connected ? score + 4 : score;
   });
 }
+
+Result<Vec<UnixRow>> InetTable::all_unix() { return unix_rows(); }
 
 Result<Vec<NetRow>> InetTable::rows(std::int32_t protocol, std::int32_t domain) {
   Vec<NetRow> rows;

@@ -92,6 +92,7 @@ class InetTable final : public NetTables {
 
   // For /proc/net/tcp and its like.
   Result<Vec<NetRow>> rows(std::int32_t protocol, std::int32_t domain) override EXCLUDES(lock_);
+  Result<Vec<UnixRow>> all_unix() override;
 
  private:
   static constexpr std::size_t kBuckets = 64;

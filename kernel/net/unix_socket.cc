@@ -31,6 +31,17 @@ Result<> timed_out_is_again(Result<> waited) {
 UnixSocket::UnixSocket(std::int32_t type, std::int32_t protocol, std::uint32_t flags, Ref<UnixEnd> end, RefPtr<UnixEnd> peer)
     : Socket(abi::kAfUnix, type, protocol, flags), end_(end) {
   if (peer) set_peer(std::move(peer));
+  list_unix_socket(*this);
+}
+
+UnixRow UnixSocket::row() const {
+  const bool connected = connected_.load(std::memory_order_relaxed);
+  return {.references = connected ? 3U : 2U,  // as Linux counts: the table, the file, and what the peer holds
+          .listening = end_->is_listening(),
+          .connected = connected,
+          .type = static_cast<std::uint16_t>(type()),
+          .inode = number(),
+          .name = end_->name()};
 }
 
 RefPtr<UnixEnd> UnixSocket::peer() const {

@@ -8,13 +8,14 @@
 #include "kernel/base/list.h"
 #include "kernel/net/socket.h"
 #include "kernel/net/unix_end.h"
+#include "kernel/net/unix_list.h"
 #include "kernel/net/unix_names.h"
 
 namespace kernel {
 
 struct FlyingTag;
 
-class UnixSocket final : public Socket, public ListNode<FlyingTag> {
+class UnixSocket final : public Socket, public ListNode<FlyingTag>, public ListNode<UnixListTag> {
  public:
   // Of a socket whose descriptors are in queues of Unix sockets.
   struct Flight {
@@ -25,7 +26,7 @@ class UnixSocket final : public Socket, public ListNode<FlyingTag> {
     std::uint32_t unexplained = 0;
   };
   UnixSocket(std::int32_t type, std::int32_t protocol, std::uint32_t flags, Ref<UnixEnd> end, RefPtr<UnixEnd> peer);
-  ~UnixSocket() override = default;
+  ~UnixSocket() override { unlist_unix_socket(*this); }
 
   Result<> bind(Task& task, std::span<const std::byte> address) override;
   Result<> connect(Task& task, std::span<const std::byte> address) override;
@@ -38,6 +39,7 @@ class UnixSocket final : public Socket, public ListNode<FlyingTag> {
   Result<std::size_t> receive(ReceiveRequest& request) override;
   Result<std::size_t> get_option(Task& task, std::int32_t level, std::int32_t name, std::span<std::byte> into) override;
   bool is_listening() const override { return end_->is_listening(); }
+  UnixRow row() const;
   Flight& flight() LIFETIMEBOUND { return flight_; }
   UnixEnd& end() LIFETIMEBOUND { return *end_; }
   std::int32_t take_error() override { return end_->take_error(); }

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernel/base/result.h"
+#include "kernel/base/string.h"
 #include "kernel/base/vec.h"
 
 namespace kernel {
@@ -19,8 +20,18 @@ struct NetRow {
   std::uint64_t inode = 0;
 };
 
+// One Unix socket.
+struct UnixRow {
+  std::uint32_t references = 0;
+  bool listening = false, connected = false;
+  std::uint16_t type = 0;
+  std::uint64_t inode = 0;
+  FixedString<108> name;  // with a leading NUL if it is abstract
+};
+
 class NetTables {
  public:
+  virtual Result<Vec<UnixRow>> all_unix() = 0;
   // Sockets of one protocol (abi::kIpProto*) and address family.
   virtual Result<Vec<NetRow>> rows(std::int32_t protocol, std::int32_t domain) = 0;
 

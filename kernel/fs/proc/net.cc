@@ -102,6 +102,25 @@ Result<> show_route(Text& out, std::uint32_t) {
 }
 Result<> show_unix(Text& out, std::uint32_t) {
   out << "Num       RefCount Protocol Flags    Type St Inode Path\n";
+  NetTables* const tables = net_tables();
+  if (tables == nullptr) return {};
+  const Vec<UnixRow> rows = TRY(tables->all_unix());
+  for (const UnixRow& row : rows) {
+    constexpr std::uint64_t kAcceptsConnections = 1 << 16;
+    out << "0000000000000000: ";
+    upper(out, row.references, 8);
+    out << " 00000000 ";
+    upper(out, row.listening ? kAcceptsConnections : 0, 8);
+    out << ' ';
+    upper(out, row.type, 4);
+    out << (row.connected ? " 03 " : " 01 ");
+    out.right(row.inode, 5);
+    std::string_view name = row.name.view();
+    if (!name.empty() && name.front() != '\0' && name.back() == '\0') name.remove_suffix(1);
+    if (!name.empty()) out << ' ';
+    for (const char c : name) out << (c == '\0' ? '@' : c);
+    out << '\n';
+  }
   return {};
 }
 Result<> show_nothing(Text&, std::uint32_t) { return {}; }

@@ -1,0 +1,47 @@
+#include "kernel/net/unix_list.h"
+
+#include <atomic>
+
+#include "kernel/base/list.h"
+#include "kernel/net/unix_socket.h"
+#include "kernel/sync/lock.h"
+
+namespace kernel {
+namespace {
+
+struct Everyone {
+  SpinLock<LockRank::notify> lock;  // below the sockets' own: a row takes them
+  List<UnixSocket, UnixListTag> list GUARDED_BY(lock);
+  std::atomic<std::uint64_t> count{0};
+};
+constinit Everyone everyone;  // NOLINT: of the instance
+
+}  // namespace
+
+void list_unix_socket(UnixSocket& socket) {
+  const LockGuard guard(everyone.lock);
+  everyone.list.push_back(socket);
+  everyone.count.fetch_add(1, std::memory_order_relaxed);
+}
+
+void unlist_unix_socket(UnixSocket& socket) {
+  const LockGuard guard(everyone.lock);
+  socket.ListNode<UnixListTag>::unlink();
+  everyone.count.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Result<Vec<UnixRow>> unix_rows() {
+  Vec<UnixRow> rows;
+  for (;;) {
+    const std::uint64_t room = everyone.count.load(std::memory_order_relaxed) + 16;
+    TRY(rows.try_reserve(room));
+    const LockGuard guard(everyone.lock);
+    if (everyone.count.load(std::memory_order_relaxed) > room) continue;
+    // A socket on the list cannot finish dying before it is off, so its fields may be read; references to it are not to be made.
+    for (UnixSocket* socket = everyone.list.front(); socket != nullptr; socket = everyone.list.next(*socket))
+      if (socket->handles() != 0) TRY(rows.try_push(socket->row()));
+    return rows;
+  }
+}
+
+}  // namespace kernel
