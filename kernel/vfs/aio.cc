@@ -31,7 +31,7 @@ bool AioRequest::on_wake(std::uint32_t events) {
     context_->finish_locked(*this, events & events_);
   }
   if (!deferred_ && defer_wake(*this)) deferred_ = true;
-  return true;
+  return false;  // it only tells: a wake-up that is for one of those who take what has come goes on to them
 }
 
 void AioRequest::run_deferred() {

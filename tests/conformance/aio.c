@@ -4,10 +4,13 @@
 #include <linux/aio_abi.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -229,6 +232,43 @@ static void readiness(const char *path)
     close(p[0]), close(e), close(fd);
 }
 
+// A poll request in front of them takes no wake-up from those who wait to take a connection.
+static void beside_takers(void)
+{
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), ready[2];
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof name;
+    CHECK(pipe(ready) == 0 && bind(listener, (struct sockaddr *)&name, sizeof(sa_family_t)) == 0 && listen(listener, 4) == 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&name, &size) == 0);
+    for (int accepts = 0; accepts < 2; accepts++) {
+        struct iocb wait = poll_block(listener, POLLIN, 11), *list[] = {&wait};
+        struct io_event got;
+        CHECK(io_submit(context, 1, list) == 1);
+        pid_t child = fork();
+        if (child == 0) {
+            struct epoll_event event = {EPOLLIN | EPOLLEXCLUSIVE, {.fd = listener}};
+            int e = epoll_create1(0), ok = epoll_ctl(e, EPOLL_CTL_ADD, listener, &event) == 0 && write(ready[1], "x", 1) == 1;
+            _exit(ok && (accepts ? accept(listener, NULL, NULL) >= 0 : epoll_wait(e, &event, 1, 20000) == 1) ? 0 : 1);
+        }
+        char byte;
+        CHECK(read(ready[0], &byte, 1) == 1);
+        conf_await_sleep_of(child);
+        int client = socket(AF_UNIX, SOCK_STREAM, 0), status = -1;
+        CHECK(connect(client, (struct sockaddr *)&name, size) == 0);
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        if (accepts) { // the request may have looked when the connection was taken already
+            long cancelled = io_cancel(context, &wait, &got);
+            CHECK(cancelled == 0 || errno == EINPROGRESS || errno == EINVAL);
+        }
+        CHECK(io_getevents(context, 1, 1, &got, &second) == 1 && got.data == 11);
+        if (!accepts)
+            CHECK(close(accept(listener, NULL, NULL)) == 0);
+        close(client);
+    }
+    puts("poll requests beside takers");
+    close(listener), close(ready[0]), close(ready[1]);
+}
+
 static void on_alarm(int signo) { (void)signo; }
 
 static void signals(void)
@@ -262,6 +302,7 @@ int main(int argc, char **argv)
     streams();
     lists(path);
     readiness(path);
+    beside_takers();
     signals();
     // With a request under way.
     int p[2];

@@ -73,11 +73,10 @@ static __attribute__((unused)) void conf_sleep_ms(long ms)
     }
 }
 
-// Waits until the thread sleeps: on a busy machine that takes longer than any fixed time.
-static __attribute__((unused)) void conf_await_sleep(int tid)
+// Waits until a thread, of this process or the first of another one, sleeps: on a busy machine that takes longer than any fixed time.
+static __attribute__((unused)) void conf_await_stat(const char *name)
 {
-    char name[64], line[256] = "";
-    snprintf(name, sizeof name, "/proc/self/task/%d/stat", tid);
+    char line[256] = "";
     for (int i = 0; i < 5000; i++) {
         int fd = open(name, O_RDONLY);
         CHECK(fd >= 0);
@@ -90,6 +89,20 @@ static __attribute__((unused)) void conf_await_sleep(int tid)
         conf_sleep_ms(1);
     }
     CHECK(!"the thread sleeps");
+}
+
+static __attribute__((unused)) void conf_await_sleep(int tid)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/task/%d/stat", tid);
+    conf_await_stat(name);
+}
+
+static __attribute__((unused)) void conf_await_sleep_of(int pid)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/proc/%d/stat", pid);
+    conf_await_stat(name);
 }
 
 // The folder that the test may write in is the program's last argument; it goes there.
