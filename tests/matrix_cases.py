@@ -46,6 +46,7 @@ PROGRAMS = {
     "netlink": ("netlink.c", "gcc", []),
     "udp": ("udp.c", "gcc", []),
     "tty": ("tty.c", "gcc", []),
+    "tty_modes": ("tty_modes.c", "gcc", []),
     "jobs": ("jobs.c", "gcc", []),
     "inotify": ("inotify.c", "gcc", []),
     "dnotify": ("dnotify.c", "gcc", []),

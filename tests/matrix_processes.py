@@ -209,9 +209,11 @@ def until(pattern, limit=60):
         text += os.read(fd, 4096).decode()
     shown, text = text[:found.end()], text[found.end():]
     print(re.sub(r"\d{2,}", "N", re.sub(r"(\[\d\][-+]?) +\d+", r"\1 N", shown.replace("\r", ""))), end="")
+def is_shell(process):
+    with open("/proc/%d/comm" % process) as f: return f.read() == "bash\n"
 def foreground(other):
     while (os.tcgetpgrp(fd) != pid) != other: time.sleep(0.01)
-    time.sleep(0.3)  # the child has the terminal before it stops to ignore its signals
+    while other and is_shell(os.tcgetpgrp(fd)): time.sleep(0.01)  # the child has the terminal before it stops to ignore its signals and execs
 def say(line, pattern="@@ "):
     os.write(fd, line.encode() + b"\n")
     until(re.escape(line) + r"\r\n(?s:.*)" + pattern)

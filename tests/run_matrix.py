@@ -181,7 +181,8 @@ class Matrix:
             return self.normal(out, c, [(self.data, "/data"), (tmp, "/tmp")]), status
 
     def inside(self, c):
-        argv = [self.occlum, "run"] + [a.replace("{data}", "/data").replace("{tmp}", "/tmp") for a in c.argv]
+        # An enclave must not outlive the runner, however that ends; setpriv, since code between fork and exec is not safe beside threads.
+        argv = ["setpriv", "--pdeathsig", "KILL", self.occlum, "run"] + [a.replace("{data}", "/data").replace("{tmp}", "/tmp") for a in c.argv]
         env = dict(os.environ, OCCLUM_EMULATOR=self.mode)
         out, status, err = execute(argv, c, cwd=self.instance, env=env)
         return self.normal(out, c, []), status, err

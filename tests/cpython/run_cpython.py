@@ -80,7 +80,7 @@ class Instance:
 
     def inside(self, args):
         env = dict(os.environ, OCCLUM_EMULATOR=self.mode)
-        return [self.occlum, "run", PYTHON, "/test/driver.py", *args], self.folder, env
+        return ["setpriv", "--pdeathsig", "KILL", self.occlum, "run", PYTHON, "/test/driver.py", *args], self.folder, env
 
     def native(self, args):
         return [PYTHON, os.path.join(HERE, "driver.py"), *args], "/", ENVIRONMENT

@@ -90,7 +90,7 @@ class Instance:
         subprocess.run([self.occlum, *args], check=True, cwd=cwd, stdin=subprocess.DEVNULL)
 
     def inside(self, name, seconds):
-        argv = [self.occlum, "run", PROGRAM, *arguments(name, seconds), "--temp-path", "/tmp"]
+        argv = ["setpriv", "--pdeathsig", "KILL", self.occlum, "run", PROGRAM, *arguments(name, seconds), "--temp-path", "/tmp"]
         return self.execute(name, argv, self.folder, dict(os.environ, OCCLUM_EMULATOR=self.mode), seconds, "inside")
 
     def native(self, name, seconds):
