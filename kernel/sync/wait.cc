@@ -80,6 +80,17 @@ void WaitQueue::add_first(Waiter& waiter) {
   confirm();
 }
 
+void WaitQueue::add_again(OnceWaiter& waiter) {
+  announce();
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const LockGuard guard(lock_);
+  if (!waiter.is_linked()) {
+    waiter.renew();  // with the lock held no waker is between taking it out and telling it
+    waiters_.push_back(waiter);
+  }
+  confirm();
+}
+
 // The last of others may have left, and taken the announcement back, before this one had the lock: then it is made again, with a fence of
 // its own before ready(). From here on nobody takes it back, since the queue is not empty.
 void WaitQueue::confirm() {

@@ -158,10 +158,8 @@ class WaitQueue {
     while (!ready()) {
       const ParkResult parked = park(deadline, interruptible);
       if (parked == ParkResult::woken) {
-        if (!waiter.was_told()) continue;
-        if (ready()) return {};
-        waiter.renew();
-        add(waiter);
+        if (ready()) break;
+        add_again(waiter);
         continue;
       }
       if (ready()) break;
@@ -174,6 +172,9 @@ class WaitQueue {
   }
 
  private:
+  // Puts it back if a waker has taken it out. A waker unparks the thread before it tells the waiter: not having been told does not mean that
+  // it is still in the queue.
+  void add_again(OnceWaiter& waiter) EXCLUDES(lock_);
   void announce() { announced_.store(1, std::memory_order_relaxed); }
   void confirm() REQUIRES(lock_);
   void unlink(Waiter& waiter) REQUIRES(lock_);

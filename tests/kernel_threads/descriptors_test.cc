@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "kernel/vfs/fd_table.h"
-#include "tests/kernel_threads/threads.h"
+#include "tests/kernel_threads/host_thread.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 
 #include "kernel/fs/ram/ram_fs.h"
 #include "kernel/vfs/dentry_cache.h"
-#include "tests/kernel_threads/threads.h"
+#include "tests/kernel_threads/host_thread.h"
 #include "tests/kernel_vfs/model.h"
 
 namespace {

@@ -1,9 +1,5 @@
-// Locks, wait queues and deferred wake-ups as the kernel has them (kernel/sync), on threads of the host: each has a vCPU block of its own,
-// to which GS points, and parks on an atomic word.
-#include <asm/prctl.h>
+// Locks, wait queues and deferred wake-ups as the kernel has them (kernel/sync).
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -11,42 +7,14 @@
 #include <cstdlib>
 #include <memory>
 
-#include "kernel/frame/vcpu_block.h"
 #include "kernel/sync/lock.h"
 #include "kernel/sync/wait.h"
-#include "tests/kernel_threads/threads.h"
-
-namespace {
-
-class HostSleeper final : public kernel::Sleeper {
- public:
-  void unpark() override {
-    token_.store(1, std::memory_order_release);
-    token_.notify_one();
-  }
-  void park() {
-    token_.wait(0, std::memory_order_acquire);
-    token_.store(0, std::memory_order_relaxed);
-    // The waker's writes before it set the word again meanwhile are seen by the caller's next look.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-  }
-
- private:
-  std::atomic<int> token_{0};
-};
-thread_local HostSleeper sleeper;
-
-}  // namespace
+#include "tests/kernel_threads/host_thread.h"
 
 namespace kernel {
 void panic(const char* what, const char* file, int line) {
   std::fprintf(stderr, "panic: %s at %s:%d\n", what, file, line);
   std::abort();
-}
-Sleeper& current_sleeper() { return sleeper; }
-ParkResult park(Instant, Interruptible) {
-  sleeper.park();
-  return ParkResult::woken;
 }
 }  // namespace kernel
 
@@ -54,25 +22,14 @@ namespace {
 
 using namespace kernel;
 using kernel_threads_test::kThreads;
-
-// on_threads() with a vCPU block for each.
-template <class Work>
-void on_vcpus(Work work) {
-  kernel_threads_test::on_threads([&](int me, std::minstd_rand& random) {
-    const auto block = std::make_unique<frame::VcpuBlock>();
-    block->self = block.get();
-    ASSERT_EQ(syscall(SYS_arch_prctl, ARCH_SET_GS, block.get()), 0);
-    work(me, random);
-    EXPECT_EQ(block->spin_mask, 0U);
-  });
-}
+using kernel_threads_test::on_threads;
 
 TEST(Locks, OneAtATime) {
   Mutex<LockRank::inode> mutex;
   SpinLock<LockRank::pipe> spin;
   constexpr int kRounds = 5000;
   int under_mutex = 0, under_spin = 0;
-  on_vcpus([&](int, std::minstd_rand& random) {
+  on_threads([&](int, std::minstd_rand& random) {
     for (int i = 0; i < kRounds; ++i) {
       const LockGuard guard(mutex);
       ++under_mutex;
@@ -132,7 +89,7 @@ TEST_P(Waits, ProducersAndConsumers) {
   constexpr int kValues = 4000;
   Buffer buffer(GetParam());
   std::atomic<long> sum{0};
-  on_vcpus([&](int me, std::minstd_rand&) {
+  on_threads([&](int me, std::minstd_rand&) {
     for (int i = 1; i <= kValues; ++i) {
       if (me % 2 == 0)
         buffer.put(i);
@@ -156,7 +113,7 @@ TEST(WaitKept, TheWaiterLetsGoFirst) {
   std::array<std::array<std::shared_ptr<Object>, kRounds>, kThreads> held;
   held.fill(objects);
   objects.fill(nullptr);
-  on_vcpus([&](int me, std::minstd_rand&) {
+  on_threads([&](int me, std::minstd_rand&) {
     for (std::shared_ptr<Object>& mine : held[static_cast<std::size_t>(me)]) {
       if (me == 0) {
         mine->ready.store(true, std::memory_order_release);
@@ -185,7 +142,7 @@ TEST(DeferredWakes, AllAreRun) {
   };
   WaitQueue queue;
   std::array<Relay, 3> relays;
-  on_vcpus([&](int me, std::minstd_rand&) {
+  on_threads([&](int me, std::minstd_rand&) {
     for (int i = 0; i < 2000; ++i) {
       if (me == 0) {
         Relay& relay = relays[static_cast<std::size_t>(i) % relays.size()];

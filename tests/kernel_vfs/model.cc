@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
-#include <thread>
 
 #include "abi/fs.h"
 #include "kernel/base/heap.h"
@@ -75,44 +74,28 @@ Result<> copy_to_user(std::uint64_t address, std::span<const std::byte> from) {
 Result<std::size_t> copy_string_from_user(std::span<char>, std::uint64_t) { return Errno::fault; }
 }  // namespace frame
 
+#ifndef OCCLUM_KERNEL_LOCKS  // tests/kernel_threads has kernel/sync itself
 namespace sync_detail {
 void spin_lock(std::atomic<std::uint32_t>& word, LockRank) {
-  while (word.exchange(1, std::memory_order_acquire) != 0) std::this_thread::yield();
+  KASSERT(word.exchange(1, std::memory_order_acquire) == 0);  // one thread
 }
 void spin_unlock(std::atomic<std::uint32_t>& word, LockRank) { word.store(0, std::memory_order_release); }
 void mutex_lock(MutexState& state, LockRank) {
-#if __has_feature(thread_sanitizer)
-  while (state.word.exchange(1, std::memory_order_acquire) != 0) std::this_thread::yield();
-#else
   KASSERT(state.word.exchange(1, std::memory_order_acquire) == 0);  // one thread: a lock taken twice is a deadlock
-#endif
 }
 void mutex_unlock(MutexState& state, LockRank) { state.word.store(0, std::memory_order_release); }
 }  // namespace sync_detail
 
 void assert_no_spinlocks_held() {}
-void preemption_point() {}
-#if __has_feature(thread_sanitizer)
-// Who waits looks again and again: nobody needs to be woken.
-Sleeper& current_sleeper() {
-  static struct Nobody final : Sleeper {
-    void unpark() override {}
-  } nobody;
-  return nobody;
-}
-ParkResult park(Instant, Interruptible) {
-  std::this_thread::yield();
-  return ParkResult::woken;
-}
-#else
 Sleeper& current_sleeper() { panic("a wait in a test", __FILE_NAME__, __LINE__); }
 ParkResult park(Instant, Interruptible) { return ParkResult::interrupted; }
-#endif
 void WaitQueue::add(Waiter&) {}
 void WaitQueue::add_first(Waiter&) {}
 void WaitQueue::remove(Waiter&) {}
 void WaitQueue::wake_all(std::uint32_t) {}
 void WaitQueue::wake_one(std::uint32_t) {}
+#endif
+void preemption_point() {}
 
 std::uint64_t realtime_now() {
   static std::atomic<std::uint64_t> now = 1'700'000'000'000'000'000;

@@ -1,0 +1,141 @@
+// Pipes, eventfd and epoll with readers and writers on several threads: nothing lost, nothing twice, nobody left asleep.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <string>
+
+#include "abi/fs.h"
+#include "kernel/vfs/epoll.h"
+#include "kernel/vfs/eventfd.h"
+#include "kernel/vfs/pipe.h"
+#include "tests/kernel_threads/host_thread.h"
+
+namespace {
+
+using namespace kernel;
+using kernel_threads_test::kThreads;
+using kernel_threads_test::on_threads;
+
+std::size_t put(Pipe& pipe, std::span<const char> bytes) {
+  IoSource source(std::as_bytes(bytes));
+  return pipe.write(source, false).release();
+}
+std::size_t take(Pipe& pipe, std::span<char> bytes) {
+  IoSink sink(std::as_writable_bytes(bytes));
+  return pipe.read(sink, false).release();
+}
+
+// Writes of up to PIPE_BUF bytes are atomic: the reader finds each record of each writer whole and in order, then the end of the file.
+TEST(Pipes, RecordsStayWhole) {
+  struct Record {
+    std::uint32_t writer, number, size;
+  };
+  constexpr std::uint32_t kRecords = 1500;
+  const Ref<Pipe> pipe = make_ref<Pipe>().release();
+  pipe->add_reader();
+  for (int i = 1; i < kThreads; ++i) pipe->add_writer();
+  std::string all;
+  on_threads([&](int me, std::minstd_rand& random) {
+    if (me != 0) {
+      for (std::uint32_t i = 0; i < kRecords; ++i) {
+        const Record record{.writer = static_cast<std::uint32_t>(me), .number = i, .size = static_cast<std::uint32_t>(sizeof(Record) + random() % 4000)};
+        std::string bytes(record.size, static_cast<char>('0' + me));
+        std::memcpy(bytes.data(), &record, sizeof(record));
+        EXPECT_EQ(put(*pipe, bytes), bytes.size());
+      }
+      return pipe->drop_writer();
+    }
+    std::array<char, 20000> buffer;
+    while (const std::size_t count = take(*pipe, std::span(buffer).first(1 + random() % buffer.size()))) all.append(buffer.data(), count);
+  });
+  std::array<std::uint32_t, kThreads> next{};
+  for (std::size_t at = 0; at < all.size();) {
+    Record record;
+    ASSERT_LE(at + sizeof(record), all.size());
+    std::memcpy(&record, all.data() + at, sizeof(record));
+    ASSERT_LT(record.writer, next.size());
+    ASSERT_EQ(record.number, next[record.writer]++);
+    ASSERT_LE(at + record.size, all.size());
+    const std::string filler = all.substr(at + sizeof(record), record.size - sizeof(record));
+    ASSERT_EQ(filler, std::string(filler.size(), static_cast<char>('0' + record.writer)));
+    at += record.size;
+  }
+  for (std::size_t writer = 1; writer < next.size(); ++writer) EXPECT_EQ(next[writer], kRecords);
+  pipe->drop_reader();
+}
+
+// One byte to and fro: whoever is woken finds what it was woken for.
+TEST(Pipes, PingPong) {
+  const std::array<Ref<Pipe>, 4> pipes{make_ref<Pipe>().release(), make_ref<Pipe>().release(), make_ref<Pipe>().release(), make_ref<Pipe>().release()};
+  for (const Ref<Pipe>& pipe : pipes) {
+    pipe->add_reader();
+    pipe->add_writer();
+  }
+  on_threads([&](int me, std::minstd_rand&) {
+    Pipe& own = *pipes[static_cast<std::size_t>(me)];
+    Pipe& next = *pipes[static_cast<std::size_t>(me + 1) % pipes.size()];
+    for (int i = 0; i < 3000; ++i) {
+      char token = static_cast<char>(i);
+      if (me == 0) EXPECT_EQ(put(next, {&token, 1}), 1U);
+      EXPECT_EQ(take(own, {&token, 1}), 1U);
+      EXPECT_EQ(token, static_cast<char>(i));
+      if (me != 0) EXPECT_EQ(put(next, {&token, 1}), 1U);
+    }
+  });
+}
+
+class Events final : public EpollSink {
+ public:
+  Result<> take(std::span<const abi::EpollEvent> events) override {
+    for (const abi::EpollEvent& event : events) which.push_back(event.data_low);
+    return {};
+  }
+  std::vector<std::uint64_t> which;
+};
+
+class Polled : public testing::TestWithParam<std::uint32_t> {};
+
+// Two threads add to counters, two wait for them by one epoll instance and empty what they are told of: all that was added arrives.
+TEST_P(Polled, NoEventIsLost) {
+  constexpr std::uint64_t kCounters = 3, kAdded = 4000;
+  constexpr std::uint32_t kNonBlocking = 04000, kReadable = 1;
+  Result<Ref<OpenFile>> made = make_epoll();
+  const FileHandle handle(std::move(made).release());
+  Epoll& epoll = *handle.file()->as_epoll();
+  std::vector<Ref<EventFd>> counters;
+  std::vector<FileHandle> handles;
+  for (std::uint64_t i = 0; i <= kCounters; ++i) {  // the last one: it is over
+    counters.push_back(make_ref<EventFd>(0U, false, 2 | kNonBlocking).release());
+    handles.emplace_back(Ref<OpenFile>(counters.back()));
+    const std::uint32_t how = i == kCounters ? 0 : GetParam();
+    ASSERT_TRUE(epoll.add(static_cast<std::int32_t>(i), *counters.back(), {.events = kReadable | how, .data_low = static_cast<std::uint32_t>(i), .data_high = 0}).ok());
+  }
+  std::atomic<std::uint64_t> received{0};
+  on_threads([&](int me, std::minstd_rand& random) {
+    if (me < 2) {
+      for (std::uint64_t i = 0; i < kAdded; ++i) {
+        const std::uint64_t one = 1;
+        IoSource source(std::as_bytes(std::span(&one, 1)));
+        EXPECT_TRUE(counters[random() % kCounters]->write(source).ok());
+      }
+      return;
+    }
+    for (bool over = false; !over;) {
+      Events events;
+      EXPECT_TRUE(epoll.wait(events, 8, kNever).ok());
+      for (const std::uint64_t which : events.which) {
+        over = over || which == kCounters;
+        std::uint64_t value = 0;
+        IoSink sink(std::as_writable_bytes(std::span(&value, 1)));
+        if (which < kCounters && counters[which]->read(sink).ok() && (received += value) == 2 * kAdded) counters[kCounters]->add(1);
+      }
+    }
+  });
+  EXPECT_EQ(received, 2 * kAdded);
+  for (std::uint64_t i = 0; i <= kCounters; ++i) EXPECT_TRUE(epoll.remove(static_cast<std::int32_t>(i), *counters[i]).ok());
+}
+INSTANTIATE_TEST_SUITE_P(LevelAndEdge, Polled, testing::Values(0U, 1U << 31));
+
+}  // namespace
