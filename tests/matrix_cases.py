@@ -56,6 +56,7 @@ PROGRAMS = {
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
     "calls": ("calls.c", "gcc", []),
+    "depths": ("depths.c", "gcc", []),
     "jit": ("jit.c", "gcc", []),
     "errno_table": ("errno_table.c", "gcc", []),
     "errno_sockets": ("errno_table.c", "gcc", ["-DSOCKETS"]),

@@ -265,6 +265,22 @@ void read_through_window(FileBacking& file, std::uint64_t offset, std::span<std:
   });
 }
 
+namespace {
+
+// Lets `change` write to a present page, which the kernel may need permission for. A page that is only read gets its own back afterwards, lest a
+// program's store go unseen. Under the window's lock.
+template <class Change>
+void change_present(std::uint64_t page, Change&& change) {
+  mm::PageMap& pages = mm::page_map();
+  const std::uint32_t before = pages.state(page).permissions();
+  if (!pages.add_permissions(page, frame::kPageRead | frame::kPageWrite).ok()) return;
+  change();
+  if ((before & frame::kPageWrite) == 0 && !pages.set_permissions(page, page + kPageSize, before).ok())
+    pages.mark(page, mm::PageState::kDirty, true);
+}
+
+}  // namespace
+
 void write_through_window(FileBacking& file, std::uint64_t offset, std::span<const std::byte> from) {
   const RefPtr<SharedWindow> window = registry().find(file);
   if (!window) return;
@@ -273,13 +289,25 @@ void write_through_window(FileBacking& file, std::uint64_t offset, std::span<con
   for_each_piece(offset, from.size(), [&](std::uint64_t page_offset, std::size_t in_page, std::size_t piece, std::size_t done) {
     const std::uint64_t page = window->base_ + page_offset;
     if (!window->has_room(page_offset, kPageSize) || !mm::page_map().state(page).present()) return;
-    // The kernel needs write permission for the copy. A page that is only read gets it back afterwards, lest a program's store go unseen.
-    const std::uint32_t before = mm::page_map().state(page).permissions();
-    if (!mm::page_map().add_permissions(page, frame::kPageRead | frame::kPageWrite).ok()) return;
-    copy_bytes(frame::page_bytes(page + in_page, piece), from.subspan(done, piece));
-    if ((before & frame::kPageWrite) == 0 && !mm::page_map().set_permissions(page, page + kPageSize, before).ok())
-      mm::page_map().mark(page, mm::PageState::kDirty, true);
+    change_present(page, [&] { copy_bytes(frame::page_bytes(page + in_page, piece), from.subspan(done, piece)); });
   });
+}
+
+// Goes by the pages that are there: the range may be as large as a file can be.
+void zero_through_window(FileBacking& file, std::uint64_t begin, std::uint64_t end) {
+  const RefPtr<SharedWindow> window = registry().find(file);
+  if (!window) return;
+  const LockGuard guard(window->lock_);
+  ++window->version_;
+  const std::uint64_t first = window->base_ + std::max(begin, window->begin_ - window->base_);
+  const std::uint64_t last = window->base_ + std::min(end, window->end_ - window->base_);
+  if (first >= last || first < window->begin_ || last > window->end_) return;
+  mm::PageMap& pages = mm::page_map();
+  const std::uint64_t stop = round_up(last, kPageSize);
+  for (std::uint64_t page = pages.find(round_down(first, kPageSize), stop, true); page < stop; page = pages.find(page + kPageSize, stop, true)) {
+    const std::uint64_t from = std::max(first, page), to = std::min(last, page + kPageSize);
+    change_present(page, [&] { zero_bytes(frame::page_bytes(from, static_cast<std::size_t>(to - from))); });
+  }
 }
 
 void truncate_private(FileBacking& file, std::uint64_t size) {
@@ -301,11 +329,7 @@ void truncate_window(FileBacking& file, std::uint64_t size) {
   if (tail == 0 || !window->has_room(round_down(size, kPageSize), kPageSize)) return;
   const std::uint64_t page = window->base_ + round_down(size, kPageSize);
   if (!pages.state(page).present()) return;
-  const std::uint32_t before = pages.state(page).permissions();
-  if (!pages.add_permissions(page, frame::kPageRead | frame::kPageWrite).ok()) return;
-  zero_bytes(frame::page_bytes(page + tail, static_cast<std::size_t>(kPageSize - tail)));
-  if ((before & frame::kPageWrite) == 0 && !pages.set_permissions(page, page + kPageSize, before).ok())
-    pages.mark(page, mm::PageState::kDirty, true);
+  change_present(page, [&] { zero_bytes(frame::page_bytes(page + tail, static_cast<std::size_t>(kPageSize - tail))); });
 }
 
 }  // namespace kernel

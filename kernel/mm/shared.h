@@ -68,6 +68,7 @@ class SharedWindow final : public RefCounted<SharedWindow> {
   friend class WindowRegistry;
   friend void read_through_window(FileBacking&, std::uint64_t, std::span<std::byte>);
   friend void write_through_window(FileBacking&, std::uint64_t, std::span<const std::byte>);
+  friend void zero_through_window(FileBacking&, std::uint64_t, std::uint64_t);
   friend void truncate_window(FileBacking&, std::uint64_t);
   Result<> populate_present_locked(std::uint64_t page, std::uint32_t permissions, Access access) REQUIRES(lock_);
   Result<> populate_from_file(std::uint64_t page, Access access, std::uint32_t prot) EXCLUDES(lock_);
@@ -86,6 +87,8 @@ class SharedWindow final : public RefCounted<SharedWindow> {
 void read_through_window(FileBacking& file, std::uint64_t offset, std::span<std::byte> into);
 // The file system has just stored these bytes.
 void write_through_window(FileBacking& file, std::uint64_t offset, std::span<const std::byte> from);
+// The file system has just made the bytes [begin, end) zeros.
+void zero_through_window(FileBacking& file, std::uint64_t begin, std::uint64_t end);
 // The file has just got this size: pages beyond go, the rest of the last page becomes zero.
 void truncate_window(FileBacking& file, std::uint64_t size);
 // The file has become shorter: private mappings lose their pages beyond, written ones too (as on Linux). No locks of mm/ held.

@@ -14,8 +14,9 @@ namespace {
 constexpr std::uint32_t kOptionBits = abi::kEpollEdge | abi::kEpollOneShot | abi::kEpollExclusive | abi::kEpollWakeup;
 constexpr std::uint32_t kAlways = kPollErr | kPollHup;
 
-// Loops are checked under this, so that two threads cannot close a cycle between them.
+// Who watches whom is checked and changed under this, so that two threads cannot close a cycle between them.
 constinit Mutex<LockRank::mount> topology;
+constinit std::uint64_t topology_checks GUARDED_BY(topology) = 0;  // NOLINT: with the mutex
 
 }  // namespace
 
@@ -67,42 +68,73 @@ void Epoll::run_deferred() {
   deref();
 }
 
-// Takes the item out of everything. The caller has taken it out of the map, so this runs once.
+// Takes the item out of everything. The caller has taken it out of the map, so this runs once; add() may be at it yet, and looks at
+// removed_ when it has put the item into the file's lists.
 void Epoll::detach(EpollItem& item) {
+  {
+    const LockGuard guard(ready_lock_);
+    item.removed_ = true;
+    if (static_cast<ListNode<EpollReadyTag>&>(item).is_linked()) {
+      List<EpollItem, EpollReadyTag>::remove(item);
+      ready_count_ -= 1;
+    }
+  }
+  leave_file(item);
+}
+
+void Epoll::leave_file(EpollItem& item) {
   item.file_->remove_close_observer(item);
   if (WaitQueue* queue = item.file_->wait_queue(); queue != nullptr) queue->remove(item);
-  const LockGuard guard(ready_lock_);
-  item.removed_ = true;
-  if (static_cast<ListNode<EpollReadyTag>&>(item).is_linked()) {
-    List<EpollItem, EpollReadyTag>::remove(item);
-    ready_count_ -= 1;
+  if (Epoll* nested = item.file_->as_epoll(); nested != nullptr) {
+    const LockGuard guard(nested->control_);
+    if (static_cast<ListNode<EpollAboveTag>&>(item).is_linked()) List<EpollItem, EpollAboveTag>::remove(item);
   }
 }
 
-// Whether `target` is this instance or watched through it.
-bool Epoll::reaches(const Epoll& target, std::uint32_t depth) {
-  if (this == &target || depth > kMaxDepth) return true;
-  Vec<Ref<OpenFile>> watched;
-  {
-    const LockGuard guard(control_);
+// The instances that this one watches, or that watch it. ENOMEM.
+Result<Vec<Ref<Epoll>>> Epoll::neighbours(Side side) {
+  Vec<Ref<Epoll>> found;
+  const LockGuard guard(control_);
+  if (side == Side::above)
+    for (EpollItem* item = above_.front(); item != nullptr; item = above_.next(*item)) TRY(found.try_push(item->epoll_));
+  else
     for (const auto& entry : items_)
-      if (entry.value->file_->as_epoll() != nullptr && !watched.try_push(entry.value->file_).ok()) return true;
+      if (Epoll* nested = entry.value->file_->as_epoll(); nested != nullptr) TRY(found.try_push(Ref<Epoll>(*nested)));
+  return found;
+}
+
+// How many instances follow each other on that side. kTooDeep: more than may be, or `other` is among them. However many ways lead to an
+// instance, `check` says whether it has been looked at. Under `topology`.
+std::uint32_t Epoll::depth(Side side, const Epoll& other, std::uint64_t check, std::uint32_t level) {
+  if (this == &other || level > kMaxDepth) return kTooDeep;
+  if (checked_ == check) return depth_;
+  Result<Vec<Ref<Epoll>>> next = neighbours(side);
+  if (!next.ok()) return kTooDeep;
+  std::uint32_t deepest = 0;
+  for (const Vec<Ref<Epoll>> all = std::move(next).release(); const Ref<Epoll>& each : all) {
+    deepest = std::max(deepest, each->depth(side, other, check, level + 1) + 1);
+    if (deepest > kMaxDepth) return kTooDeep;
   }
-  for (const Ref<OpenFile>& file : watched)
-    if (file->as_epoll()->reaches(target, depth + 1)) return true;
-  return false;
+  checked_ = check;
+  depth_ = deepest;
+  return deepest;
 }
 
 Result<> Epoll::add(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) {
-  WaitQueue* queue = file.wait_queue();
-  if (queue == nullptr) return Errno::perm;
+  if (file.wait_queue() == nullptr) return Errno::perm;
   if (&file == this) return Errno::inval;
-  Epoll* nested = file.as_epoll();
-  if (nested != nullptr) {
-    if ((event.events & abi::kEpollExclusive) != 0) return Errno::inval;
-    const LockGuard guard(topology);
-    if (nested->reaches(*this, 1)) return Errno::loop;
-  }
+  const RefPtr<Epoll> nested(file.as_epoll());
+  if (!nested) return add_item(fd, file, event);
+  if ((event.events & abi::kEpollExclusive) != 0) return Errno::inval;
+  // Held until the item is there: the next one who looks has to see it.
+  const LockGuard guard(topology);
+  const std::uint32_t below = nested->depth(Side::below, *this, ++topology_checks, 0);
+  const std::uint32_t above = depth(Side::above, *nested, ++topology_checks, 0);
+  if (below + 1 + above > kMaxDepth) return Errno::loop;
+  return add_item(fd, file, event);
+}
+
+Result<> Epoll::add_item(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) {
   const Ref<EpollItem> item = TRY(make_ref<EpollItem>(Ref<Epoll>(*this), Ref<OpenFile>(file), fd, event));
   {
     const LockGuard guard(control_);
@@ -112,7 +144,23 @@ Result<> Epoll::add(std::int32_t fd, OpenFile& file, const abi::EpollEvent& even
     static_cast<void>(remove(fd, file).ok());
     return Errno::badf;
   }
-  queue->add(*item);
+  file.wait_queue()->add(*item);
+  if (Epoll* nested = file.as_epoll(); nested != nullptr) {
+    const LockGuard guard(nested->control_);
+    nested->above_.push_back(*item);
+  }
+  // Since it is in the map others may have removed it, or closed the file, and found it in none of the file's lists. And an instance that is
+  // closed has let its items go already.
+  if (is_closed()) static_cast<void>(remove(fd, file).ok());
+  bool removed = false;
+  {
+    const LockGuard guard(ready_lock_);
+    removed = item->removed_;
+  }
+  if (removed) {
+    leave_file(*item);
+    return {};
+  }
   // It may be ready already.
   if ((file.readiness() & ((event.events & ~kOptionBits) | kAlways)) != 0) item_woken(*item, 0);
   return {};

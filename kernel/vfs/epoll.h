@@ -17,10 +17,11 @@
 namespace kernel {
 
 class Epoll;
+struct EpollAboveTag;
 struct EpollReadyTag;
 struct EpollSleepTag;
 
-class EpollItem final : public CloseObserver, public Waiter, public ListNode<EpollReadyTag> {
+class EpollItem final : public CloseObserver, public Waiter, public ListNode<EpollReadyTag>, public ListNode<EpollAboveTag> {
  public:
   EpollItem(Ref<Epoll> epoll, Ref<OpenFile> file, std::int32_t fd, const abi::EpollEvent& event)
       : epoll_(epoll), file_(file), fd_(fd), event_(event) {}
@@ -50,7 +51,7 @@ class EpollSink {
 
 class Epoll final : public OpenFile, private DeferredWake {
  public:
-  static constexpr std::uint32_t kMaxDepth = 5;  // of instances that watch instances (epoll_ctl(2): ELOOP)
+  static constexpr std::uint32_t kMaxDepth = 4;  // of instances that watch instances, one below the other (epoll_ctl(2): ELOOP)
 
   explicit Epoll(std::uint32_t flags) : OpenFile(flags) {}
   ~Epoll() override;
@@ -88,15 +89,24 @@ class Epoll final : public OpenFile, private DeferredWake {
   void run_deferred() override;
   bool item_woken(EpollItem& item, std::uint32_t events);
   void push_ready_locked(EpollItem& item) REQUIRES(ready_lock_);
-  void detach(EpollItem& item);
+  void detach(EpollItem& item) EXCLUDES(control_);
+  static void leave_file(EpollItem& item);
   Result<std::size_t> collect(EpollSink& sink, std::size_t most);
   RefPtr<EpollItem> pop_ready();
   void wake_next_sleeper();
   bool report(EpollItem& item, abi::EpollEvent& into);
-  bool reaches(const Epoll& target, std::uint32_t depth) EXCLUDES(control_);
+  enum class Side : bool { below, above };
+  static constexpr std::uint32_t kTooDeep = 1000;
+  Result<> add_item(std::int32_t fd, OpenFile& file, const abi::EpollEvent& event) EXCLUDES(control_);
+  Result<Vec<Ref<Epoll>>> neighbours(Side side) EXCLUDES(control_);
+  std::uint32_t depth(Side side, const Epoll& other, std::uint64_t check, std::uint32_t level) EXCLUDES(control_);
 
   Mutex<LockRank::epoll> control_;
   FlatMap<Key, Ref<EpollItem>> items_ GUARDED_BY(control_);
+  List<EpollItem, EpollAboveTag> above_ GUARDED_BY(control_);  // of the instances that watch this one
+  // What the last look for loops found here; guarded by that look's lock.
+  std::uint64_t checked_ = 0;
+  std::uint32_t depth_ = 0;
   SpinLock<LockRank::epoll_ready> ready_lock_;
   List<EpollItem, EpollReadyTag> ready_ GUARDED_BY(ready_lock_);
   std::uint32_t ready_count_ GUARDED_BY(ready_lock_) = 0;

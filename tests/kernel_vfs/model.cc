@@ -119,6 +119,7 @@ void LogLine::write() {
 FileBacking::~FileBacking() = default;
 void read_through_window(FileBacking&, std::uint64_t, std::span<std::byte>) {}
 void write_through_window(FileBacking&, std::uint64_t, std::span<const std::byte>) {}
+void zero_through_window(FileBacking&, std::uint64_t, std::uint64_t) {}
 void truncate_window(FileBacking&, std::uint64_t) {}
 void truncate_private(FileBacking&, std::uint64_t) {}
 

@@ -1,6 +1,5 @@
 // Content of RAM files: pages by index, holes where nothing was written. Bytes beyond the size in the last page are zero.
 #include <algorithm>
-#include <array>
 
 #include "abi/fs.h"
 #include "kernel/frame/bytes.h"
@@ -139,7 +138,6 @@ Result<std::size_t> RamFile::append(IoSource& source, std::uint64_t& end) {
 
 // Makes [begin, end) read as zeros without changing the size: whole pages go, the edges are cleared.
 Result<> RamFile::zero_range(std::uint64_t begin, std::uint64_t end) {
-  static constexpr std::array<std::byte, 512> kZeros{};
   const auto clear_edge = [&](std::uint64_t from, std::uint64_t to) {
     if (const RefPtr<CachedPage> page = pages_.find(from / kPageSize))
       zero_bytes(page->bytes().subspan(static_cast<std::size_t>(from % kPageSize), static_cast<std::size_t>(to - from)));
@@ -152,9 +150,7 @@ Result<> RamFile::zero_range(std::uint64_t begin, std::uint64_t end) {
     drop_pages(first_whole, last_whole);
     if (end % kPageSize != 0) clear_edge(last_whole * kPageSize, end);
   }
-  if (has_shared_window())
-    for (std::uint64_t at = begin; at < end; at += kZeros.size())
-      write_through_window(*this, at, std::span(kZeros).first(static_cast<std::size_t>(std::min<std::uint64_t>(kZeros.size(), end - at))));
+  if (has_shared_window()) zero_through_window(*this, begin, end);
   return {};
 }
 
