@@ -34,9 +34,10 @@ bool in_host_copy(u64 rip) {
   return rip >= reinterpret_cast<u64>(&emulator_copy_begin[0]) && rip < reinterpret_cast<u64>(&emulator_copy_end[0]);
 }
 
-// The bytes at RIP, as far as they can be read.
+// The bytes at RIP, as far as they can be read. The processor has fetched the instruction; the page may have been unmapped since.
 std::size_t read_code(u64 rip, u8* code, std::size_t size) {
-  return size - emulator_copy(code, reinterpret_cast<const void*>(rip), size);
+  const std::size_t count = size - emulator_copy(code, reinterpret_cast<const void*>(rip), size);
+  return count < size && find_state(rip) != nullptr && read_through(rip, code, size) ? size : count;
 }
 
 // True if the instruction is one that the processor refuses inside an enclave with #UD but faults with #GP (or not at all) elsewhere.
