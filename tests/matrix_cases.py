@@ -52,6 +52,7 @@ PROGRAMS = {
     "dnotify": ("dnotify.c", "gcc", []),
     "async": ("async.c", "gcc", ["-pthread"]),
     "limits": ("limits.c", "gcc", []),
+    "ptrace": ("ptrace.c", "gcc", ["-pthread"]),
     "remote": ("remote.c", "gcc", []),
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
@@ -79,7 +80,7 @@ PROGRAMS = {
 # Built like these, run by cases of their own.
 TOOLS = {name: (name + ".c", "gcc", []) for name in ("fuzz", "crowd", "chaos", "mistake")}
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
-NEEDS_ROOT = {"attrs", "limits", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
+NEEDS_ROOT = {"attrs", "limits", "ptrace", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
 
 
 def conformance():

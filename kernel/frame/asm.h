@@ -17,7 +17,7 @@ extern const std::byte enclu_leaf_site[], enclu_leaf_end[], enclu_faulted[];
 void syscall_gate();
 void cpuid_gate();
 extern const std::byte gate_begin[], gate_entered[], cpuid_gate_begin[], cpuid_gate_entered[];
-extern const std::byte return_begin[], return_end[], full_return[];
+extern const std::byte return_begin[], return_end[], full_return[], return_stepped[];
 void exception_landing();
 void panic_landing();
 [[noreturn]] void enter_user_frame(kernel::frame::TrapFrame* frame);

@@ -165,6 +165,10 @@ extern "C" void kernel_exception(kernel::frame::VcpuBlock* block, std::uint64_t 
     // Nothing else has happened, but now and then the scheduler wants a look, even if nobody asked for a tick (load averages).
     if (!state.has_exception && (hints & host_abi::kEntryInterrupt) == 0 && vcpu.samples % kSamplesPerTick != 0) return;
   }
+  if (rip == address_of_code(return_stepped) && state.has_exception && state.vector == static_cast<std::uint32_t>(sgx::Vector::debug)) {
+    state.gpr->rip = vcpu.scratch_rip;  // every register but this one is the program's already; the flag stays
+    return;
+  }
   if (returning) {
     // Restart the return path: it only reads the trap frame, and its first step looks at the work bits.
     if (!state.has_exception) note_tick(vcpu);

@@ -103,9 +103,10 @@ full_return:
   movq TF_RDI(%rsp), %rdi
   movq TF_RAX(%rsp), %rax
   pushq TF_RFLAGS(%rsp)
-  andq $~0x100, (%rsp)  // a trap flag would fire inside this range
   popfq
   movq TF_RSP(%rsp), %rsp
+.globl return_stepped
+return_stepped:  // a trap flag fires here: the exception handler takes the jump in its place, so that the program makes the step
   jmp *%gs:VCPU_SCRATCH_RIP
 return_end:
 

@@ -46,7 +46,7 @@ class ResidencyPin {
 bool AddressSpace::may_touch(const Area* area, Access access, bool force) {
   if (area == nullptr || area->hidden()) return false;
   if (mm::permits(area->prot, access)) return true;
-  return force && !(access == Access::write && (area->kind == AreaKind::special || area->kind == AreaKind::shared));
+  return force && !(access == Access::write && (area->kind == AreaKind::special || area->kind == AreaKind::shared || area->kind == AreaKind::stub));
 }
 
 // One piece within a page of a space that is in place. False: the page has to be populated first.
@@ -55,7 +55,7 @@ Result<bool> AddressSpace::touch_in_place(std::uint64_t at, std::size_t size, Ac
   const std::uint64_t page = round_down(at, kPageSize);
   const std::uint32_t needed = frame::kPageRead | (access == Access::write ? frame::kPageWrite : 0);
   const LockGuard guard(lock_);
-  const Area* area = area_at(at);
+  Area* area = area_at(at);
   if (!may_touch(area, access, force)) return Errno::fault;
   prot = area->prot;
   const mm::PageState state = pages.state(page);
@@ -65,6 +65,11 @@ Result<bool> AddressSpace::touch_in_place(std::uint64_t at, std::size_t size, Ac
   if (access == Access::write && may_contend_.load(std::memory_order_seq_cst)) {
     const LockGuard overlap(overlap_lock);
     TRY(forget_versions(page, page + kPageSize));
+  }
+  if (access == Access::write && area->is_clean()) {
+    begin_change();
+    area->was_writable = true;  // a debugger's write: what it changes is not the file's any more
+    end_change();
   }
   const std::uint32_t before = state.permissions();
   TRY(pages.add_permissions(page, needed));
@@ -81,8 +86,13 @@ Result<> AddressSpace::touch_set_aside(std::uint64_t at, std::size_t size, Acces
   const LockGuard guard(lock_);
   const LockGuard overlap(overlap_lock);
   if (in_place.load(std::memory_order_relaxed)) return Errno::again;
-  const Area* area = area_at(at);
+  Area* area = area_at(at);
   if (!may_touch(area, access, force)) return Errno::fault;
+  if (access == Access::write && area->is_clean()) {
+    begin_change();
+    area->was_writable = true;  // a debugger's write: what it changes is not the file's any more
+    end_change();
+  }
   PageVersion* version = versions_.find(page);
   if (version == nullptr) {
     const ContendedRange* range = mm::contended_ranges().from(page);

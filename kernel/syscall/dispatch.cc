@@ -4,6 +4,7 @@
 #include "kernel/syscall/table.h"
 #include "kernel/syscall/trace.h"
 #include "kernel/task/task.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 namespace {
@@ -27,10 +28,12 @@ extern "C" void kernel_syscall(kernel::frame::TrapFrame* frame) {
     frame::heap_top_up();
   frame::this_vcpu().syscalls += 1;
   for (;;) {
-    const std::uint64_t number = frame->orig_rax;
     const bool tracing = trace_enabled();
-    if (tracing) [[unlikely]]
-      trace_enter(task, number, *frame);
+    if (tracing) [[unlikely]] {
+      if (!trace_syscall_entry(task, *frame)) return;
+      trace_enter(task, frame->orig_rax, *frame);
+    }
+    const std::uint64_t number = frame->orig_rax;
     const Result<std::uint64_t> result = call(task, number, *frame);
     if (tracing) [[unlikely]]
       trace_exit(task, number, result);

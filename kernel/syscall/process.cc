@@ -122,7 +122,8 @@ abi::SigInfo wait_info(const WaitOutcome& outcome) {
     code = abi::kCldContinued;
     value = abi::kSigCont;
   } else if ((outcome.status & 0xff) == 0x7f) {
-    code = abi::kCldStopped;
+    code = outcome.trapped ? abi::kCldTrapped : abi::kCldStopped;
+    value = outcome.status >> 8;
   } else if ((outcome.status & 0x7f) != 0) {
     code = (outcome.status & 0x80) != 0 ? abi::kCldDumped : abi::kCldKilled;
     value = outcome.status & 0x7f;

@@ -19,6 +19,7 @@
 #include "kernel/syscall/pipe.h"
 #include "kernel/syscall/poll.h"
 #include "kernel/syscall/process.h"
+#include "kernel/syscall/ptrace.h"
 #include "kernel/syscall/signal.h"
 #include "kernel/syscall/socket.h"
 #include "kernel/syscall/splice.h"
@@ -179,6 +180,7 @@ consteval Table make_table() {
   entry(98, "getrusage", sys_getrusage);
   entry(99, "sysinfo", sys_sysinfo);
   entry(100, "times", sys_times);
+  entry(101, "ptrace", sys_ptrace);  // one code segment, no hardware breakpoints, no SYSEMU, no single blocks (docs/decisions/ptrace.md)
   entry(102, "getuid", sys_getuid);
   entry(104, "getgid", sys_getgid);
   entry(105, "setuid", sys_setuid);

@@ -21,10 +21,12 @@ std::string_view name_of(std::uint64_t number) {
 
 }  // namespace
 
-constinit bool trace_is_on = false;
-void trace_init() { trace_is_on = log_enabled(LogLevel::trace); }
+void trace_init() {
+  if (log_enabled(LogLevel::trace)) call_watchers.fetch_or(kLogsCalls);
+}
 
 void trace_enter(Task& task, std::uint64_t number, const frame::TrapFrame& frame) {
+  if (!log_enabled(LogLevel::trace)) return;
   LogLine line(LogLevel::trace);
   line << "[" << static_cast<std::int32_t>(task.tid()) << "] " << name_of(number) << "(0x";
   line.hex(frame.rdi) << ", 0x";
@@ -36,6 +38,7 @@ void trace_enter(Task& task, std::uint64_t number, const frame::TrapFrame& frame
 }
 
 void trace_exit(Task& task, std::uint64_t number, const Result<std::uint64_t>& result) {
+  if (!log_enabled(LogLevel::trace)) return;
   LogLine line(LogLevel::trace);
   line << "[" << static_cast<std::int32_t>(task.tid()) << "] " << name_of(number) << " = ";
   if (result.ok()) {

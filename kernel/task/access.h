@@ -18,7 +18,7 @@ struct TaskAccess {
   // `process` is the task's own.
   static PendingSignals& pending(Task& task, [[maybe_unused]] Process& process) REQUIRES(process.signal_lock()) { return task.pending_; }
   static std::atomic<bool>& dying(Task& task) { return task.dying_; }
-  static bool& stop_counted(Task& task) { return task.stop_counted_; }
+  static std::atomic<bool>& stop_counted(Task& task) { return task.stop_counted_; }
   static bool& exited(Task& task) { return task.exited_; }
   static RefPtr<AddressSpace>& mm(Task& task) { return task.mm_; }
   static void set_tid(Task& task, Pid tid) { task.tid_ = tid; }
@@ -26,6 +26,8 @@ struct TaskAccess {
   static bool has_vfork_parent(const Task& task) { return static_cast<bool>(task.vfork_done_); }
   static bool& restarting(Task& task) { return task.restarting_; }
   static bool& rewound(Task& task) { return task.rewound_; }
+  static std::atomic<std::uint32_t>& trace_bits(Task& task) { return task.trace_bits_; }
+  static RefPtr<Tracee>& tracee(Task& task) REQUIRES(tree_lock) { return task.tracee_; }
   static void note_restart(Task& task, const frame::TrapFrame& frame) {
     task.restarting_ = task.kept_call_ == frame.orig_rax && task.kept_rip_ == frame.rip;
   }
@@ -52,6 +54,9 @@ struct ProcessAccess {
   static RefPtr<ControllingTerminal>& terminal(Process& process) REQUIRES(tree_lock) { return process.terminal_; }
   static const RefPtr<ControllingTerminal>& terminal(const Process& process) REQUIRES(tree_lock) { return process.terminal_; }
   static std::atomic<std::int32_t>& hung_up_group(Process& process) REQUIRES(tree_lock) { return process.hung_up_group_; }
+  static List<Tracee, TraceeTag>& tracees(Process& process) REQUIRES(tree_lock) { return process.tracees_; }
+  static RefPtr<Tracee>& leader_tracee(Process& process) REQUIRES(tree_lock) { return process.leader_tracee_; }
+  static Pid& forked_by(Process& process) REQUIRES(tree_lock) { return process.forked_by_; }
   static WaitQueue& child_wait(Process& process) { return process.child_wait_; }
   // signal lock
   static PendingSignals& pending(Process& process) REQUIRES(process.signal_lock()) { return process.pending_; }

@@ -15,6 +15,7 @@
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/residency.h"
 #include "kernel/task/sysv_sem.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 
@@ -95,6 +96,7 @@ Result<> copy_state(Task& parent, Task& child, const frame::TrapFrame& frame, co
   frame::TrapFrame& registers = child.trap_frame();
   registers = frame;
   registers.mark_full();
+  if ((parent.trace_bits() & Task::kTraceStep) != 0) registers.rflags &= ~std::uint64_t{0x100};  // the step is the parent's
   registers.rax = 0;
   registers.orig_rax = ~std::uint64_t{0};
   if (request.stack != 0) registers.rsp = request.stack;
@@ -145,8 +147,9 @@ Result<> publish_thread(Process& process, Task& child) {
   return Errno::again;
 }
 
-void publish_process(Process& process, RefPtr<Process> parent, int exit_signal) {
+void publish_process(Process& process, RefPtr<Process> parent, Pid maker, int exit_signal) {
   const LockGuard guard(tree_lock);
+  ProcessAccess::forked_by(process) = maker;
   const Pid group = parent ? parent->group() : process.pid();
   const Pid session = parent ? parent->session() : process.pid();
   if (parent && ProcessAccess::state(*parent) != ProcessState::alive) parent = id_table().find(Pid{1})->process;
@@ -166,6 +169,17 @@ void publish_process(Process& process, RefPtr<Process> parent, int exit_signal) 
 
 namespace {
 
+// The event that the tracer of `parent` may want to see.
+std::int32_t event_of(const CloneRequest& request) {
+  if ((request.flags & abi::kCloneVfork) != 0) return abi::kPtraceEventVfork;
+  return (request.flags & abi::kCloneThread) != 0 || request.exit_signal != abi::kSigChld ? abi::kPtraceEventClone : abi::kPtraceEventFork;
+}
+
+bool child_is_traced(Task& parent, const CloneRequest& request) {
+  if ((request.flags & abi::kClonePtrace) != 0) return true;
+  return (request.flags & abi::kCloneUntraced) == 0 && wants_trace_event(parent, event_of(request));
+}
+
 // The rest of clone_task(): the child is complete but for its copy of the memory, if it gets one, and nobody knows it yet.
 Result<> launch(Task& parent, Process& process, Task& child, const CloneRequest& request) {
   const bool forks = (request.flags & abi::kCloneVm) == 0;
@@ -177,9 +191,10 @@ Result<> launch(Task& parent, Process& process, Task& child, const CloneRequest&
   if ((request.flags & abi::kCloneSysVSem) != 0) sem_share_undo(parent, child);
   if ((request.flags & abi::kCloneThread) == 0) {
     const RefPtr<Process> relative = (request.flags & abi::kCloneParent) != 0 ? parent.process().parent() : RefPtr<Process>(&parent.process());
-    publish_process(process, relative, request.exit_signal);
+    publish_process(process, relative, parent.tid(), request.exit_signal);
   }
   if (request.observer != nullptr) request.observer->on_child(process);
+  if (parent.is_traced() && child_is_traced(parent, request)) (void)trace_child(parent, child);  // without memory it runs untraced
   note_task_started();
   child.start();
   return {};
@@ -210,9 +225,14 @@ Result<Pid> clone_task(Task& parent, const frame::TrapFrame& frame, const CloneR
   if ((request.flags & abi::kCloneParentSetTid) != 0 && !forks) (void)request.parent_tid.store(static_cast<std::int32_t>(tid));
   const Result<> launched = launch(parent, *process, *child, request);
   if (launched.ok()) reservation.keep();
+  if (launched.ok() && parent.is_traced() && (request.flags & abi::kCloneUntraced) == 0)
+    (void)trace_event(parent, event_of(request), static_cast<std::uint64_t>(tid));
   if (launched.ok() && vfork_done) {
-    const Task::KillableSection killable(parent);
-    (void)vfork_done->wait(Interruptible::yes);
+    {
+      const Task::KillableSection killable(parent);
+      (void)vfork_done->wait(Interruptible::yes);
+    }
+    if (parent.is_traced()) (void)trace_event(parent, abi::kPtraceEventVforkDone, static_cast<std::uint64_t>(tid));
   }
   // The child's memory may be the one in place now.
   if (forks) Residency::acquire(parent);
@@ -234,7 +254,7 @@ Result<Ref<Task>> create_first_task(Ref<AddressSpace> mm, Ref<ProcessResource> f
   task->set_fs(fs);
   TRY(publish_thread(*process, *task));
   reservation.keep();
-  publish_process(*process, nullptr, 0);
+  publish_process(*process, nullptr, Pid{}, 0);
   note_task_started();
   return task;
 }

@@ -17,6 +17,7 @@
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/program.h"
 #include "kernel/task/residency.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 
@@ -277,6 +278,7 @@ Result<> execute(Task& task, frame::TrapFrame& frame, ExecRequest& request) {
   else if (!retry)
     return built.error();
 
+  const Pid former = task.tid();
   TRY(become_only_thread(task));
   if (retry) {
     // A program with fixed addresses replaces one that has the same addresses: the old memory must go first. No way back from here.
@@ -303,6 +305,7 @@ Result<> execute(Task& task, frame::TrapFrame& frame, ExecRequest& request) {
     return shed;
   }
   start_registers(task, frame, fresh.program);
+  trace_exec(task, former);
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/sysv_sem.h"
 #include "kernel/task/terminal.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 
@@ -52,9 +53,11 @@ void give_children_away(Process& process, Bereaved& after) EXCLUDES(tree_lock) {
   after.reaper = RefPtr<Process>(reaper);
 }
 
-// Takes a zombie out of the tables. The reference that kept it comes back, to be dropped without the lock.
-RefPtr<Process> reap_locked(Process& process) REQUIRES(tree_lock) {
+// Takes a zombie out of the tables. The references that kept it come back, to be dropped without the lock.
+RefPtr<Process> reap_locked(Process& process, RefPtr<Tracee>& tracee) REQUIRES(tree_lock) {
   ProcessAccess::state(process) = ProcessState::reaped;
+  tracee = ProcessAccess::leader_tracee(process);
+  if (tracee) (void)unlink_tracee(*tracee);
   if (process.ListNode<ChildTag>::is_linked()) process.ListNode<ChildTag>::unlink();
   IdSlot* slot = id_table().find(process.pid());
   KASSERT(slot != nullptr);
@@ -86,42 +89,65 @@ std::pair<std::int32_t, std::int32_t> describe_exit(std::int32_t status) {
   return {(status & 0x80) != 0 ? abi::kCldDumped : abi::kCldKilled, status & 0x7f};
 }
 
-// Makes the process a zombie, or reaps it at once if the parent does not care. Its threads are gone.
-void become_zombie(Process& process, std::int32_t status, const Usage& usage, std::uint32_t uid) {
+// What becomes of a zombie as far as its parent is concerned.
+struct ZombieNews {
   RefPtr<Process> parent;
   int signo = 0;
+  bool autoreap = false;  // the parent does not care
+};
+
+ZombieNews zombie_news(Process& process) EXCLUDES(tree_lock) {
+  ZombieNews news;
   {
     const LockGuard guard(tree_lock);
-    parent = ProcessAccess::parent(process);
-    signo = ProcessAccess::exit_signal(process);
+    news.parent = ProcessAccess::parent(process);
+    news.signo = ProcessAccess::exit_signal(process);
   }
-  bool autoreap = !parent;
-  if (parent && signo == abi::kSigChld) {
-    const abi::SigAction action = parent->handlers()->get(abi::kSigChld);
-    autoreap = action.handler == abi::kSigIgn || (action.flags & abi::kSaNoCldWait) != 0;
-    if (action.handler == abi::kSigIgn) signo = 0;
+  news.autoreap = !news.parent;
+  if (news.parent && news.signo == abi::kSigChld) {
+    const abi::SigAction action = news.parent->handlers()->get(abi::kSigChld);
+    news.autoreap = action.handler == abi::kSigIgn || (action.flags & abi::kSaNoCldWait) != 0;
+    if (action.handler == abi::kSigIgn) news.signo = 0;
   }
+  return news;
+}
+
+abi::SigInfo exit_info(Process& process, std::int32_t status, const Usage& usage, std::uint32_t uid) {
+  const auto [code, value] = describe_exit(status);
+  constexpr std::uint64_t kTick = 1'000'000'000 / abi::kClockTicksPerSecond;
+  return abi::SigInfo::child(code, static_cast<std::int32_t>(process.pid()), uid, value, usage.user_ns / kTick, usage.system_ns / kTick);
+}
+
+void tell_of_zombie(const ZombieNews& news, abi::SigInfo info) {
+  if (!news.parent) return;
+  info.signo = news.signo;
+  if (news.signo != 0) (void)send_signal(*news.parent, info);
+  ProcessAccess::child_wait(*news.parent).wake_all();
+}
+
+// Makes the process a zombie, or reaps it at once if the parent does not care. Its threads are gone. A tracer that is not the parent sees
+// it first.
+void become_zombie(Process& process, std::int32_t status, const Usage& usage, std::uint32_t uid) {
+  ZombieNews news = zombie_news(process);
   RefPtr<Process> kept;
+  RefPtr<Tracee> tracee;
+  RefPtr<Process> tracer;
   {
     const LockGuard guard(tree_lock);
     ProcessAccess::exit_status(process) = status;
     ProcessAccess::exit_uid(process) = uid;
     ProcessAccess::final_usage(process) = usage;
     ProcessAccess::state(process) = ProcessState::zombie;
-    if (autoreap) kept = reap_locked(process);
-    parent = ProcessAccess::parent(process);  // it may have died meanwhile
+    tracer = foreign_tracer(process);
+    if (news.autoreap && !tracer) kept = reap_locked(process, tracee);
+    news.parent = ProcessAccess::parent(process);  // it may have died meanwhile
   }
   process.ended().wake_all();
-  if (!parent) return;
-  if (signo != 0) {
-    const auto [code, value] = describe_exit(status);
-    constexpr std::uint64_t kTick = 1'000'000'000 / abi::kClockTicksPerSecond;
-    abi::SigInfo info =
-        abi::SigInfo::child(code, static_cast<std::int32_t>(process.pid()), uid, value, usage.user_ns / kTick, usage.system_ns / kTick);
-    info.signo = signo;
-    (void)send_signal(*parent, info);
-  }
-  ProcessAccess::child_wait(*parent).wake_all();
+  const abi::SigInfo info = exit_info(process, status, usage, uid);
+  if (tracer)
+    tell_tracer(*tracer, info, false);
+  else
+    tell_of_zombie(news, info);
 }
 
 // The last task unmaps everything, while its memory is still the one in place: then nothing of it has to be kept for an exchange.
@@ -202,9 +228,19 @@ void drop_id(Task& task) {
   id_table().drop_use(task.tid());
 }
 
+// The wait-status word of a thread that ends: that of its process if that ends, too.
+std::int32_t status_of_thread(Process& process, std::int32_t own_status) {
+  const LockGuard guard(process.signal_lock());
+  return process.is_exiting() ? ProcessAccess::requested_status(process) : own_status;
+}
+
 void finish_task(Task& task, std::int32_t own_status) {
   TaskAccess::dying(task).store(true, std::memory_order_release);
   Process& process = task.process();
+  const bool is_traced = task.is_traced();
+  const std::int32_t told_status = is_traced ? status_of_thread(process, own_status) : 0;
+  if (is_traced) (void)trace_event(task, abi::kPtraceEventExit, static_cast<std::uint64_t>(static_cast<std::uint32_t>(told_status)));
+  trace_tracer_ends(task);
   // A thread that others may join or whose locks they wait for tells them while it still has its memory.
   futex_on_exit(task);
   sem_leave_undo(task);
@@ -214,6 +250,7 @@ void finish_task(Task& task, std::int32_t own_status) {
   task.pass_signals_on();
   std::int32_t process_status = 0;
   const bool last = leave_process(task, process, own_status, process_status);
+  trace_thread_ended(task, told_status);
   if (last) {
     finish_process(task, process, process_status);
   } else {
@@ -225,6 +262,20 @@ void finish_task(Task& task, std::int32_t own_status) {
 }
 
 }  // namespace
+
+void announce_zombie(Process& process) {
+  const ZombieNews news = zombie_news(process);
+  RefPtr<Process> kept;
+  RefPtr<Tracee> tracee;
+  abi::SigInfo info{};
+  {
+    const LockGuard guard(tree_lock);
+    if (ProcessAccess::state(process) != ProcessState::zombie) return;
+    info = exit_info(process, ProcessAccess::exit_status(process), ProcessAccess::final_usage(process), process.exit_uid());
+    if (news.autoreap) kept = reap_locked(process, tracee);
+  }
+  tell_of_zombie(news, info);
+}
 
 void set_init_exit_hook(InitExitHook hook) { init_exit_hook.store(hook); }
 
@@ -266,6 +317,7 @@ Result<> become_only_thread(Task& task) {
     if (task.is_dying()) return Errno::again;
   }
   if (task.tid() == process.pid()) return {};
+  trace_forget_leader(process);
   // The leader has ended; its number is the process's and becomes this thread's.
   RefPtr<Task> kept;
   const LockGuard guard(tree_lock);
@@ -295,27 +347,29 @@ bool wants_clone_kind(int exit_signal, std::uint32_t options) {
 }
 
 // Looks once through the children. `any` tells whether there is one to wait for.
-std::optional<WaitOutcome> look(Process& parent, const WaitRequest& request, bool& any, RefPtr<Process>& reaped) EXCLUDES(tree_lock) {
+std::optional<WaitOutcome> look(Task& task, const WaitRequest& request, bool& any, Reaped& reaped) EXCLUDES(tree_lock) {
+  Process& parent = task.process();
   const auto wants = [&request](std::int32_t option) { return (request.options & static_cast<std::uint32_t>(option)) != 0; };
   any = false;
   const LockGuard guard(tree_lock);
   auto& children = ProcessAccess::children(parent);
   for (Process* child = children.front(); child != nullptr; child = children.next(*child)) {
-    if (!matches(*child, request) || !wants_clone_kind(ProcessAccess::exit_signal(*child), request.options)) continue;
+    const bool is_own_tracee = is_traced_by(*child, parent);
+    if (!matches(*child, request) || (!is_own_tracee && !wants_clone_kind(ProcessAccess::exit_signal(*child), request.options))) continue;
     any = true;
     WaitOutcome outcome{.pid = child->pid(), .uid = 0, .status = 0, .usage = ProcessAccess::final_usage(*child)};
     if (ProcessAccess::state(*child) == ProcessState::zombie) {
-      if (!wants(abi::kWExited)) continue;
+      if (!wants(abi::kWExited) || foreign_tracer(*child)) continue;
       outcome.usage.add(ProcessAccess::children_usage(*child));
       outcome.status = ProcessAccess::exit_status(*child);
       outcome.uid = child->exit_uid();
       if (!wants(abi::kWNoWait)) {
         ProcessAccess::children_usage(parent).add(outcome.usage);
-        reaped = reap_locked(*child);
+        reaped.process = reap_locked(*child, reaped.tracee);
       }
       return outcome;
     }
-    if (wants(abi::kWStopped) && ProcessAccess::stop_report(*child) != 0) {
+    if (wants(abi::kWStopped) && !is_own_tracee && ProcessAccess::stop_report(*child) != 0) {
       outcome.status = abi::wait_stopped(ProcessAccess::stop_report(*child));
       if (!wants(abi::kWNoWait)) ProcessAccess::stop_report(*child) = 0;
       return outcome;
@@ -326,7 +380,7 @@ std::optional<WaitOutcome> look(Process& parent, const WaitRequest& request, boo
       return outcome;
     }
   }
-  return std::nullopt;
+  return is_anything_traced() ? look_at_tracees(task, request, any, reaped) : std::nullopt;
 }
 
 }  // namespace
@@ -334,10 +388,10 @@ std::optional<WaitOutcome> look(Process& parent, const WaitRequest& request, boo
 Result<std::optional<WaitOutcome>> wait_for_child(Task& task, const WaitRequest& request) {
   Process& self = task.process();
   std::optional<WaitOutcome> outcome;
-  RefPtr<Process> reaped;
+  Reaped reaped;
   bool any = false;
   const auto ready = [&] {
-    outcome = look(self, request, any, reaped);
+    outcome = look(task, request, any, reaped);
     return outcome.has_value() || !any;
   };
   if ((request.options & static_cast<std::uint32_t>(abi::kWNoHang)) != 0) {
@@ -345,6 +399,7 @@ Result<std::optional<WaitOutcome>> wait_for_child(Task& task, const WaitRequest&
   } else {
     TRY(ProcessAccess::child_wait(self).wait(ready));
   }
+  if (reaped.announce) announce_zombie(*reaped.announce);
   if (!outcome && !any) return Errno::child;
   return outcome;
 }

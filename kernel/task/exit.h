@@ -21,6 +21,8 @@ namespace kernel {
 
 // execve: ends all other threads and takes over the leader's id. EAGAIN: the process is ending or another thread is faster.
 Result<> become_only_thread(Task& task);
+// A zombie that was its tracer's to see first is its parent's now.
+void announce_zombie(Process& process);
 // The running task no longer uses its parent's memory (vfork): exec or exit.
 void finish_vfork(Task& task);
 
@@ -33,6 +35,7 @@ struct WaitOutcome {
   Pid pid{};
   std::uint32_t uid = 0;
   std::int32_t status = 0;  // wait-status word
+  bool trapped = false;     // a stop for its tracer
   Usage usage;
 };
 // A child's change of state. nullopt: WNOHANG and nothing to report. ECHILD: no such child. Errno::restart on a signal.

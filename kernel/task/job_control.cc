@@ -2,6 +2,7 @@
 
 #include "kernel/task/access.h"
 #include "kernel/task/pid.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 
@@ -36,7 +37,12 @@ void begin_group_stop(Task& task, int signo) {
   }
   {
     const LockGuard guard(process.signal_lock());
-    if (process.is_exiting() || ProcessAccess::group_stop_signal(process) != 0) return;
+    if (process.is_exiting()) return;
+    if (ProcessAccess::group_stop_signal(process) != 0) {
+      // One that its tracer lets run in a stopped process stops like the others.
+      if (task.is_traced() && !TaskAccess::stop_counted(task).exchange(true)) ++ProcessAccess::stop_waiting_for(process);
+      return;
+    }
     // SIGCONT may have come since the stop signal was taken: nothing tells the two orders apart for the sender, as on Linux.
     ProcessAccess::set_group_stop_signal(process, signo);
     std::uint32_t& waiting_for = ProcessAccess::stop_waiting_for(process);
@@ -55,7 +61,7 @@ void begin_group_stop(Task& task, int signo) {
   }
 }
 
-bool must_stop(const Task& task) { return task.process().is_stopping(); }
+bool must_stop(Task& task) { return task.process().is_stopping() && (!task.is_traced() || TaskAccess::stop_counted(task)); }
 
 bool leave_group_stop_locked(Task& task, Process& process) {
   if (!TaskAccess::stop_counted(task)) return false;
@@ -63,8 +69,7 @@ bool leave_group_stop_locked(Task& task, Process& process) {
   std::uint32_t& waiting_for = ProcessAccess::stop_waiting_for(process);
   KASSERT(waiting_for != 0);
   if (--waiting_for != 0) return false;
-  ProcessAccess::stopped(process).store(true, std::memory_order_release);
-  return true;
+  return !ProcessAccess::stopped(process).exchange(true);  // told once, also if a tracee stops again
 }
 
 void stop_here(Task& task) {
@@ -78,8 +83,9 @@ void stop_here(Task& task) {
     last = leave_group_stop_locked(task, process);
   }
   if (last) report_stopped(process, signo);
+  if (task.is_traced()) return trace_group_stop(task, signo);
   const Task::KillableSection killable(task);
-  (void)ProcessAccess::stop_queue(process).wait([&task] { return task.is_dying() || !must_stop(task); });
+  (void)ProcessAccess::stop_queue(process).wait([&task] { return task.is_dying() || !must_stop(task) || task.is_traced(); });
 }
 
 bool resume_process_locked(Process& process) {
@@ -124,6 +130,8 @@ void report_stopped(Process& process, int signo) {
     const LockGuard guard(tree_lock);
     ProcessAccess::stop_report(process) = signo;
     ProcessAccess::continue_report(process) = false;
+    const RefPtr<Process>& parent = ProcessAccess::parent(process);
+    if (parent && is_traced_by(process, *parent)) return;  // it is told as the tracer
   }
   tell_parent(process, abi::kCldStopped, signo);
 }

@@ -15,7 +15,7 @@ void begin_group_stop(Task& task, int signo);
 // The running task waits while its process is stopped. The last thread to get here reports the stop to the parent.
 void stop_here(Task& task);
 // True if the running task has to go to stop_here().
-bool must_stop(const Task& task);
+bool must_stop(Task& task);
 // SIGCONT was generated. True: the process was stopped and report_continued() has to be called without the lock.
 bool resume_process_locked(Process& process) REQUIRES(process.signal_lock());
 void report_continued(Process& process);

@@ -8,6 +8,7 @@
 #include "kernel/task/exec_files.h"
 #include "kernel/task/posix_timers.h"
 #include "kernel/task/task.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 

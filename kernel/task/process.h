@@ -30,6 +30,8 @@ class ControllingTerminal;
 class ExecFile;
 class PosixTimers;
 class Task;
+class Tracee;
+struct TraceeTag;
 
 inline constexpr std::int32_t kPidMax = 65536;  // ids are below (/proc/sys/kernel/pid_max)
 
@@ -193,6 +195,9 @@ class Process final : public RefCounted<Process>, public ListNode<ChildTag> {
   bool continue_report_ = false;  // continued and not waited for
   Usage children_usage_;
   Usage final_usage_;
+  List<Tracee, TraceeTag> tracees_;  // of its threads
+  RefPtr<Tracee> leader_tracee_;     // of its first thread once that has ended
+  Pid forked_by_{};                  // the parent's thread that made it: who traces it after PTRACE_TRACEME
   WaitQueue child_wait_;  // woken when a child changes state
 
   mutable SpinLock<LockRank::signal> signal_lock_;

@@ -6,6 +6,7 @@
 #include "kernel/task/job_control.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 
@@ -28,7 +29,10 @@ void cancel_opposites(Process& process, int signo, AfterSend& after) REQUIRES(pr
   if (remove == 0) return;
   ProcessAccess::pending(process).remove(remove);
   auto& tasks = ProcessAccess::tasks(process);
-  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) TaskAccess::pending(*task, process).remove(remove);
+  for (Task* task = tasks.front(); task != nullptr; task = tasks.next(*task)) {
+    TaskAccess::pending(*task, process).remove(remove);
+    if (signo == abi::kSigCont && task->is_traced()) trace_note_continue(*task);
+  }
   if (signo == abi::kSigCont) after.continued = resume_process_locked(process);
 }
 
@@ -63,7 +67,7 @@ std::optional<Result<>> try_queue(Process& process, Task* only, const abi::SigIn
   }
   Task* target = only != nullptr ? only : choose_target(process, info.signo);
   const bool blocked = target == nullptr || (target->signal_mask() & signal_bit(info.signo)) != 0;
-  if (!blocked && is_dropped(process, *target, info.signo)) return Result<>();
+  if (!blocked && is_dropped(process, *target, info.signo) && !target->is_traced()) return Result<>();
   if (realtime && (pending.queued() >= limit || !node)) {
     // kill() of a real-time signal still arrives, without its siginfo; queued ones are refused.
     if (info.code != abi::kSiUser && info.code != abi::kSiKernel) return Result<>(Errno::again);

@@ -75,6 +75,8 @@ class PendingSignals {
   bool add(const abi::SigInfo& info, Own<QueuedSignal>& node);
   // Takes the next signal that is in `from`: synchronous ones first, then the lowest number.
   std::optional<abi::SigInfo> take(SignalSet from);
+  // The index-th that is queued, the oldest first.
+  std::optional<abi::SigInfo> peek(std::uint64_t index);
   void remove(SignalSet which);
   void clear() { remove(~SignalSet{0}); }
   std::uint32_t queued() const { return queued_; }

@@ -10,6 +10,7 @@
 #include "kernel/task/job_control.h"
 #include "kernel/task/signal_frame.h"
 #include "kernel/task/task.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 
@@ -62,8 +63,10 @@ void deliver(Task& task, frame::TrapFrame& frame, const abi::SigInfo& info, Rest
   TaskAccess::restarting(task) = false;
   std::optional<SignalSet>& saved = TaskAccess::saved_mask(task);
   const SignalSet return_mask = saved.value_or(task.signal_mask());
+  const bool steps = trace_end_step(task, frame);
   if (push_signal_frame(task, frame, action, info, return_mask).ok()) {
     saved.reset();
+    if (steps) trace_handler_entered(task);
     return;
   }
   // As Linux: SIGSEGV; if it was the SIGSEGV handler's own frame that failed, by default action.
@@ -74,6 +77,12 @@ void deliver(Task& task, frame::TrapFrame& frame, const abi::SigInfo& info, Rest
 }  // namespace
 
 void Task::before_user_return(frame::TrapFrame& frame) {
+  constexpr std::uint64_t kTrapFlag = 0x100;
+  if ((trace_bits() & kTraceUnstep) != 0) {
+    trace_bits_.fetch_and(~kTraceUnstep, std::memory_order_acq_rel);
+    frame.rflags &= ~kTrapFlag;
+  }
+  if ((trace_bits() & kTraceInCall) != 0) trace_syscall_exit(*this, frame);
   Restart restart = restart_wanted(frame);
   if (restart != Restart::none) TaskAccess::note_restart(*this, frame);
   rewound_ = false;
@@ -84,7 +93,16 @@ void Task::before_user_return(frame::TrapFrame& frame) {
       stop_here(*this);
       continue;
     }
-    const std::optional<abi::SigInfo> info = dequeue_signal(*this, ~signal_mask());
+    if ((trace_bits() & kTraceTrap) != 0) {
+      trace_take_trap(*this);
+      continue;
+    }
+    std::optional<abi::SigInfo> info = dequeue_signal(*this, ~signal_mask());
+    if (info && is_traced()) {
+      info = trace_signal(*this, *info);
+      if (!info) continue;
+    }
+    if (is_traced()) restart = restart_wanted(frame);  // the tracer may have changed its mind, and the registers
     if (info) {
       deliver(*this, frame, *info, restart);
       continue;
@@ -153,7 +171,10 @@ std::optional<abi::SigInfo> page_fault(Task& task, std::uint64_t address, std::u
 }  // namespace
 
 void Task::on_user_exception(frame::TrapFrame& frame, std::uint32_t vector, std::uint64_t address, std::uint64_t error_code) {
-  if (const std::optional<std::uint64_t> original = mm().original_rip(frame.rip)) frame.rip = *original;
+  if (const std::optional<std::uint64_t> original = mm().original_rip(frame.rip)) {
+    if (vector == kVectorDb) return;  // a step through a stub goes on to its end
+    frame.rip = *original;
+  }
   fault_vector = vector;
   fault_error = error_code;
   fault_address = address;
@@ -162,6 +183,7 @@ void Task::on_user_exception(frame::TrapFrame& frame, std::uint32_t vector, std:
     case kVectorDe:
       return force_signal(*this, abi::SigInfo::fault(abi::kSigFpe, abi::kFpeIntDiv, rip));
     case kVectorDb:
+      if ((trace_bits() & kTraceUnstep) != 0) return set_work(frame::kWorkSignal);  // by a tracer that is gone
       return force_signal(*this, abi::SigInfo::fault(abi::kSigTrap, abi::kTrapTrace, rip));
     case kVectorBp:
       return force_signal(*this, abi::SigInfo::from_kernel(abi::kSigTrap));

@@ -19,8 +19,6 @@ constexpr std::uint64_t kRedZone = 128;
 constexpr std::uint64_t kFxsaveSize = 512;
 constexpr std::uint64_t kXsaveHeaderOffset = 512, kXsaveMinimum = 576;
 constexpr std::uint64_t kXfeatureFpSse = 3;
-// Flags that a program may have set by sigreturn (FIX_EFLAGS of Linux): AC OF DF TF SF ZF AF PF CF RF.
-constexpr std::uint64_t kUserFlags = 0x40000 | 0x800 | 0x400 | 0x100 | 0x80 | 0x40 | 0x10 | 0x4 | 0x1 | 0x10000;
 constexpr std::uint64_t kFixedFlags = 0x202;  // reserved bit 1 and IF
 constexpr std::uint16_t kUserCs = 0x33, kUserSs = 0x2b;
 
@@ -171,6 +169,8 @@ std::uint64_t return_code(Task& task, std::uint64_t restorer) {
 }
 
 }  // namespace
+
+Result<> check_vector_state(std::span<const std::byte> area) { return check_state(area, frame::xfrm()); }
 
 Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAction& action, const abi::SigInfo& info,
                            SignalSet return_mask) {

@@ -151,6 +151,12 @@ std::optional<abi::SigInfo> PendingSignals::take(SignalSet from) {
   return result;
 }
 
+std::optional<abi::SigInfo> PendingSignals::peek(std::uint64_t index) {
+  QueuedSignal* node = queue_.front();
+  while (node != nullptr && index-- != 0) node = queue_.next(*node);
+  return node != nullptr ? std::optional<abi::SigInfo>(node->info) : std::nullopt;
+}
+
 void PendingSignals::remove(SignalSet which) {
   if ((set() & which) == 0) return;
   set_.fetch_and(~which, std::memory_order_acq_rel);

@@ -7,6 +7,7 @@
 #include "kernel/mm/address_space.h"
 #include "kernel/task/access.h"
 #include "kernel/task/sysv_sem.h"
+#include "kernel/task/tracee.h"
 
 namespace kernel {
 
@@ -111,7 +112,10 @@ bool Task::has_interrupt() {
   if (is_dying()) return true;
   if (killable_only_) return false;
   if ((pending_signals() & ~signal_mask()) != 0) return true;
-  return process_->is_stopping();
+  const std::uint32_t bits = trace_bits();
+  if ((bits & kTraceTrap) != 0) return true;
+  // A tracer may let it go on although its process is stopped.
+  return process_->is_stopping() && ((bits & kTraced) == 0 || stop_counted_.load(std::memory_order_acquire));
 }
 
 Instant Task::keep_deadline(Instant fresh) {

@@ -25,6 +25,7 @@ namespace kernel {
 
 class AddressSpace;
 class SemUndoList;
+class Tracee;
 
 // Fields without a lock note belong to the task itself: only the running task touches them (or its maker before start()).
 class Task final : public Thread, public ListNode<TaskListTag> {
@@ -73,6 +74,11 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   Task* as_task() override { return this; }
   // It was killed, or its process ends: waits end at once and it never returns to user code.
   bool is_dying() const { return dying_.load(std::memory_order_acquire); }
+
+  // Traced by ptrace(2): task/tracee.h. Bits are changed under tree_lock.
+  static constexpr std::uint32_t kTraced = 1, kTraceSyscalls = 2, kTraceStep = 4, kTraceTrap = 8, kTraceInCall = 16, kTraceUnstep = 32;
+  std::uint32_t trace_bits() const { return trace_bits_.load(std::memory_order_acquire); }
+  bool is_traced() const { return (trace_bits() & kTraced) != 0; }
 
   // While an object lives, only death interrupts waits of the running task ("killable").
   class KillableSection {
@@ -149,7 +155,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   PendingSignals pending_;               // guarded by process_->signal_lock()
   std::atomic<bool> dying_{false};
   bool killable_only_ = false;
-  bool stop_counted_ = false;  // guarded by process_->signal_lock(): it has yet to stop for the current group stop
+  std::atomic<bool> stop_counted_{false};  // written under process_->signal_lock(): it has yet to stop for the current group stop
   bool exited_ = false;        // guarded by process_->signal_lock()
 
   Instant kept_deadline_ = 0;
@@ -158,6 +164,8 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   bool rewound_ = false;
 
   const std::uint64_t start_time_;
+  std::atomic<std::uint32_t> trace_bits_{0};
+  RefPtr<Tracee> tracee_;  // guarded by tree_lock; null unless it is traced
   RefPtr<Completion> vfork_done_;  // signalled when the borrowed memory is left (exec, exit)
 };
 

@@ -28,10 +28,12 @@ bool populate(Thread& thread, std::uint64_t address, std::uint64_t error) {
   return true;
 }
 
-// Instructions that are illegal in an enclave and that we play: `syscall`, `cpuid`, `rdtsc`, `rdtscp`. True if it was one of them.
-bool emulate(frame::TrapFrame& frame) {
+enum class Played { no, call, instruction };
+
+// Instructions that are illegal in an enclave and that we play: `syscall`, `cpuid`, `rdtsc`, `rdtscp`.
+Played emulate(frame::TrapFrame& frame) {
   std::array<std::byte, 3> code{};
-  if (!frame::copy_from_user(std::span(code).first(2), frame.rip).ok() || code[0] != std::byte{0x0f}) return false;
+  if (!frame::copy_from_user(std::span(code).first(2), frame.rip).ok() || code[0] != std::byte{0x0f}) return Played::no;
   switch (std::to_integer<unsigned>(code[1])) {
     case 0x05:  // syscall
       frame.rip += 2;
@@ -40,20 +42,35 @@ bool emulate(frame::TrapFrame& frame) {
       frame.orig_rax = frame.rax;
       frame::this_vcpu().trapped_syscalls += 1;
       kernel_syscall(&frame);
-      return true;
+      return Played::call;
     case 0xa2:  // cpuid
       frame.rip += 2;
       kernel_cpuid(&frame);
-      return true;
+      return Played::instruction;
     case 0x31: {  // rdtsc, where the platform makes it fault (SGX1)
       const std::uint64_t tsc = frame::read_tsc();
       frame.rax = tsc & 0xffffffff;
       frame.rdx = tsc >> 32;
       frame.rip += 2;
-      return true;
+      return Played::instruction;
     }
-    default: return false;
+    default: return Played::no;
   }
+}
+
+// A step with the trap flag has led into the gate: what the gate would have done. False: it is elsewhere.
+bool step_into_gate(Thread& thread, frame::TrapFrame& frame) {
+  if (frame.rip == frame::address_of_code(gate_begin)) {
+    frame.rip = frame.rcx;
+    frame.orig_rax = frame.rax;
+    kernel_syscall(&frame);
+    return true;
+  }
+  if (frame.rip != frame::address_of_code(cpuid_gate_begin)) return false;
+  frame.rip = frame.rbx;
+  kernel_cpuid(&frame);
+  thread.on_user_exception(frame, static_cast<std::uint32_t>(sgx::Vector::debug), 0, 0);
+  return true;
 }
 
 }  // namespace
@@ -64,7 +81,13 @@ extern "C" void kernel_trap(kernel::frame::TrapFrame* frame, std::uint64_t vecto
   if (vector == kVectorInterrupt) return;
   Thread& thread = current_thread();
   if (is_vector(vector, sgx::Vector::page_fault) && populate(thread, address, error)) return;
-  if ((is_vector(vector, sgx::Vector::invalid_opcode) || is_vector(vector, sgx::Vector::general_protection)) && emulate(*frame)) return;
+  if (is_vector(vector, sgx::Vector::debug) && step_into_gate(thread, *frame)) return;
+  if (is_vector(vector, sgx::Vector::invalid_opcode) || is_vector(vector, sgx::Vector::general_protection)) {
+    constexpr std::uint64_t kTrapFlag = 0x100;
+    const Played played = emulate(*frame);
+    if (played == Played::instruction && (frame->rflags & kTrapFlag) != 0) vector = static_cast<std::uint64_t>(sgx::Vector::debug);
+    if (played == Played::call || (played == Played::instruction && !is_vector(vector, sgx::Vector::debug))) return;
+  }
   thread.on_user_exception(*frame, static_cast<std::uint32_t>(vector), address, error);
 }
 

@@ -7,6 +7,7 @@
 #include "kernel/fs/proc/procfs.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/terminal.h"
+#include "kernel/task/tracee.h"
 #include "kernel/vfs/fd_table.h"
 #include "kernel/vfs/fs_context.h"
 
@@ -25,6 +26,7 @@ std::string_view state_name(char letter) {
   switch (letter) {
     case 'R': return "R (running)";
     case 'T': return "T (stopped)";
+    case 't': return "t (tracing stop)";
     case 'Z': return "Z (zombie)";
     case 'X': return "X (dead)";
     default: return "S (sleeping)";
@@ -46,7 +48,7 @@ void show_ids(const ProcSubject& subject, const Credentials* who, Text& out) {
   const Process& process = *subject.process;
   const std::uint64_t pid = subject.is_thread && subject.task ? pid_number(subject.task->tid()) : pid_number(process.pid());
   out << "Tgid:\t" << pid_number(process.pid()) << "\nNgid:\t0\nPid:\t" << pid << "\nPPid:\t" << pid_number(process.parent_pid())
-      << "\nTracerPid:\t0\n";
+      << "\nTracerPid:\t" << pid_number(subject.task ? tracer_pid(*subject.task) : Pid{}) << '\n';
   const Credentials none;
   const Credentials& shown = who != nullptr ? *who : none;
   out << "Uid:\t" << shown.ruid << '\t' << shown.euid << '\t' << shown.suid << '\t' << shown.fsuid << '\n';
@@ -147,6 +149,7 @@ Times own_times(const ProcSubject& subject) {
 
 char state_letter(const ProcSubject& subject) {
   if (subject.process->state() != ProcessState::alive) return 'Z';
+  if (subject.task && is_in_trace_stop(*subject.task)) return 't';
   if (subject.process->is_stopped()) return 'T';
   if (!subject.task) return 'X';
   const ThreadState state = subject.task->state();
