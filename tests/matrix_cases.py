@@ -6,6 +6,7 @@ import collections
 import os
 import re
 
+import matrix_debuggers
 import matrix_network
 import matrix_processes
 
@@ -269,7 +270,7 @@ def crowds():
 
 def all_cases():
     return list(conformance()) + list(programs()) + list(fuzzing()) + list(crowds()) + list(matrix_processes.cases(case, "{data}", PYTHON)) + \
-        list(matrix_network.cases(case, PYTHON, LONG))
+        list(matrix_network.cases(case, PYTHON, LONG)) + list(matrix_debuggers.cases(case))
 
 
 # What also runs without EDMM. Not in it: what needs page protection (mmap, signals), what reserves address space by the hundred megabytes (Go,

@@ -23,6 +23,7 @@ import tempfile
 import time
 
 import matrix_cases
+import matrix_debuggers
 import matrix_processes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -130,7 +131,7 @@ class Matrix:
     def make_instance(self):
         """Builds the instance unless it is newer than everything that goes into it."""
         stamp = self.instance + ".stamp"
-        inputs = [self.occlum, self.kernel, os.path.join(HERE, "matrix_cases.py"), os.path.join(HERE, "matrix_processes.py"), os.path.join(HERE, "matrix_network.py"), os.path.abspath(__file__),
+        inputs = [self.occlum, self.kernel, os.path.join(HERE, "matrix_cases.py"), os.path.join(HERE, "matrix_processes.py"), os.path.join(HERE, "matrix_network.py"), os.path.join(HERE, "matrix_debuggers.py"), os.path.abspath(__file__),
                   os.path.join(TOP, "tools", "stage.py"), *(os.path.join(self.bin, n) for n in os.listdir(self.bin))]
         if os.path.exists(stamp) and all(os.path.getmtime(p) < os.path.getmtime(stamp) for p in inputs if os.path.exists(p)):
             return
@@ -156,8 +157,8 @@ class Matrix:
         debian = sorted({c.argv[0] for c in cases if not c.built and "python" not in c.argv[0]})
         ours = ["--as=%s=/test/bin/%s" % (os.path.join(self.bin, n), n) for n in sorted(os.listdir(self.bin))]
         subprocess.run([os.path.join(TOP, "tools", "stage.py"), image, "--python", matrix_cases.PYTHON, "--perl", *ours, *debian], check=True)
-        trees = [t for t in ["/usr/lib/x86_64-linux-gnu/perl", *matrix_processes.TREES] if os.path.isdir(t)]
-        subprocess.run([os.path.join(TOP, "tools", "stage.py"), image, *(a for t in trees for a in ("--tree", t)), *matrix_processes.staged_files()], check=True)
+        trees = [t for t in ["/usr/lib/x86_64-linux-gnu/perl", *matrix_processes.TREES, *matrix_debuggers.TREES] if os.path.isdir(t)]
+        subprocess.run([os.path.join(TOP, "tools", "stage.py"), image, *(a for t in trees for a in ("--tree", t)), *matrix_processes.staged_files(), *matrix_debuggers.staged_files()], check=True)
         os.makedirs(os.path.join(image, "tmp"), exist_ok=True)
         with open(os.path.join(image, ".inside-an-instance"), "w"):
             pass  # programs that must not run natively look for it

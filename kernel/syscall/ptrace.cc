@@ -44,12 +44,14 @@ using UserWords = std::array<std::uint64_t, sizeof(abi::UserRegs) / sizeof(std::
 
 Result<abi::UserRegs> load_registers(Tracee& tracee) {
   const LockGuard guard(tree_lock);
-  return get_registers(*TRY(stopped_task(tracee)));
+  TRY(check_stopped(tracee));
+  return get_registers(*tracee.task);
 }
 
 Result<> store_registers(Tracee& tracee, const abi::UserRegs& regs) {
   const LockGuard guard(tree_lock);
-  return set_registers(*TRY(stopped_task(tracee)), regs);
+  TRY(check_stopped(tracee));
+  return set_registers(*tracee.task, regs);
 }
 
 Result<> check_user_offset(std::uint64_t offset) {
@@ -77,7 +79,8 @@ Result<> poke_user(Tracee& tracee, std::uint64_t offset, std::uint64_t value) {
 
 Result<> get_vector(Tracee& tracee, std::span<std::byte> into) {
   const LockGuard guard(tree_lock);
-  get_vector_state(*TRY(stopped_task(tracee)), into);
+  TRY(check_stopped(tracee));
+  get_vector_state(*tracee.task, into);
   return {};
 }
 
@@ -91,7 +94,8 @@ Result<> set_fp_registers(Tracee& tracee, std::uint64_t data) {
   std::array<std::byte, kLegacyStateSize> state{};
   TRY(frame::copy_from_user(state, data));
   const LockGuard guard(tree_lock);
-  return set_legacy_state(*TRY(stopped_task(tracee)), state);
+  TRY(check_stopped(tracee));
+  return set_legacy_state(*tracee.task, state);
 }
 
 // The bytes of a register set; the tracer takes or gives a first part of them.
@@ -114,8 +118,8 @@ Result<> take_set(Tracee& tracee, std::uint64_t type, std::span<const std::byte>
   if (type == abi::kNtPrStatus) return store_registers(tracee, load_bytes<abi::UserRegs>(bytes, 0));
   if (type == abi::kNtX86XState && given != bytes.size()) return Errno::fault;
   const LockGuard guard(tree_lock);
-  Task& task = *TRY(stopped_task(tracee));
-  return type == abi::kNtX86XState ? set_vector_state(task, bytes) : set_legacy_state(task, bytes);
+  TRY(check_stopped(tracee));
+  return type == abi::kNtX86XState ? set_vector_state(*tracee.task, bytes) : set_legacy_state(*tracee.task, bytes);
 }
 
 Result<> transfer_set(Task& task, Tracee& tracee, std::uint64_t type, std::uint64_t data, bool sets) {
@@ -143,7 +147,7 @@ Result<> get_info(Tracee& tracee, std::uint64_t data) {
   abi::SigInfo info{};
   {
     const LockGuard guard(tree_lock);
-    TRY(stopped_task(tracee));
+    TRY(check_stopped(tracee));
     if (!tracee.stop.info) return Errno::inval;
     info = *tracee.stop.info;
   }
@@ -153,7 +157,7 @@ Result<> get_info(Tracee& tracee, std::uint64_t data) {
 Result<> set_info(Tracee& tracee, std::uint64_t data) {
   const abi::SigInfo info = TRY(UserPtr<abi::SigInfo>(data).load());
   const LockGuard guard(tree_lock);
-  TRY(stopped_task(tracee));
+  TRY(check_stopped(tracee));
   if (!tracee.stop.info) return Errno::inval;
   tracee.stop.info = info;
   return {};
@@ -164,7 +168,8 @@ Result<> get_mask(Tracee& tracee, std::uint64_t size, std::uint64_t data) {
   SignalSet mask = 0;
   {
     const LockGuard guard(tree_lock);
-    mask = trace_mask(*TRY(stopped_task(tracee)));
+    TRY(check_stopped(tracee));
+    mask = trace_mask(*tracee.task);
   }
   return UserPtr<SignalSet>(data).store(mask);
 }
@@ -173,7 +178,8 @@ Result<> set_mask(Tracee& tracee, std::uint64_t size, std::uint64_t data) {
   if (size != sizeof(SignalSet)) return Errno::inval;
   const SignalSet mask = TRY(UserPtr<SignalSet>(data).load());
   const LockGuard guard(tree_lock);
-  set_trace_mask(*TRY(stopped_task(tracee)), mask & ~kUnblockable);
+  TRY(check_stopped(tracee));
+  set_trace_mask(*tracee.task, mask & ~kUnblockable);
   return {};
 }
 
@@ -202,7 +208,7 @@ Result<std::uint64_t> peek_infos(Tracee& tracee, std::uint64_t address, std::uin
 Result<> set_options(Tracee& tracee, std::uint64_t options) {
   if ((options & ~std::uint64_t{abi::kPtraceOKnown}) != 0) return Errno::inval;
   const LockGuard guard(tree_lock);
-  TRY(stopped_task(tracee));
+  TRY(check_stopped(tracee));
   tracee.options = static_cast<std::uint32_t>(options);
   return {};
 }
@@ -211,7 +217,7 @@ Result<> get_message(Tracee& tracee, std::uint64_t data) {
   std::uint64_t message = 0;
   {
     const LockGuard guard(tree_lock);
-    TRY(stopped_task(tracee));
+    TRY(check_stopped(tracee));
     message = tracee.message;
   }
   return UserPtr<std::uint64_t>(data).store(message);
@@ -222,7 +228,8 @@ Result<std::uint64_t> get_syscall_info(Tracee& tracee, std::uint64_t size, std::
   std::size_t length = abi::kSyscallInfoNoneSize;
   {
     const LockGuard guard(tree_lock);
-    const abi::UserRegs regs = get_registers(*TRY(stopped_task(tracee)));
+    TRY(check_stopped(tracee));
+    const abi::UserRegs regs = get_registers(*tracee.task);
     info.arch = abi::kAuditArchX86_64;
     info.rip = regs.rip;
     info.rsp = regs.rsp;

@@ -22,7 +22,7 @@ std::string_view name_of(std::uint64_t number) {
 }  // namespace
 
 void trace_init() {
-  if (log_enabled(LogLevel::trace)) call_watchers.fetch_or(kLogsCalls);
+  if (log_enabled(LogLevel::trace)) CallWatchers::count.fetch_or(kLogsCalls);
 }
 
 void trace_enter(Task& task, std::uint64_t number, const frame::TrapFrame& frame) {

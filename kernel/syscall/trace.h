@@ -13,7 +13,7 @@ namespace kernel {
 class Task;
 
 // Asked for every call: calls are logged, or some task is traced by a program (task/tracee.h).
-inline bool trace_enabled() { return call_watchers.load(std::memory_order_relaxed) != 0; }
+inline bool trace_enabled() { return CallWatchers::count.load(std::memory_order_relaxed) != 0; }
 void trace_init();
 void trace_enter(Task& task, std::uint64_t number, const frame::TrapFrame& frame);
 void trace_exit(Task& task, std::uint64_t number, const Result<std::uint64_t>& result);

@@ -386,18 +386,18 @@ std::optional<WaitOutcome> look(Task& task, const WaitRequest& request, bool& an
 }  // namespace
 
 Result<std::optional<WaitOutcome>> wait_for_child(Task& task, const WaitRequest& request) {
-  Process& self = task.process();
+  const Ref<Task> self(task);
   std::optional<WaitOutcome> outcome;
   Reaped reaped;
   bool any = false;
   const auto ready = [&] {
-    outcome = look(task, request, any, reaped);
+    outcome = look(*self, request, any, reaped);
     return outcome.has_value() || !any;
   };
   if ((request.options & static_cast<std::uint32_t>(abi::kWNoHang)) != 0) {
     (void)ready();
   } else {
-    TRY(ProcessAccess::child_wait(self).wait(ready));
+    TRY(ProcessAccess::child_wait(task.process()).wait(ready));
   }
   if (reaped.announce) announce_zombie(*reaped.announce);
   if (!outcome && !any) return Errno::child;

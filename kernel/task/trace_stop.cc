@@ -19,7 +19,8 @@ void set_bits(Task& task, std::uint32_t bits) { TaskAccess::trace_bits(task).fet
 // Registers as a program may have them: all of them in the frame, and a RIP of the original code.
 void show_registers(Task& task, frame::TrapFrame& frame) {
   frame.mark_full();
-  if (const std::optional<std::uint64_t> original = task.mm().original_rip(frame.rip)) frame.rip = *original;
+  const Ref<AddressSpace> mm = task.mm_ref();
+  if (const std::optional<std::uint64_t> original = mm->original_rip(frame.rip)) frame.rip = *original;
   save_user_state();
 }
 
@@ -35,7 +36,8 @@ RefPtr<Tracee> begin_stop(Task& task, frame::TrapFrame& frame, const TraceStop& 
   tracee->listening = false;
   tracee->signal = 0;
   tracee->stopped.store(true, std::memory_order_release);
-  tracer = RefPtr<Process>(&tracee->tracer->process());
+  const auto& owner = tracee->tracer;
+  tracer = RefPtr<Process>(&owner->process());
   return tracee;
 }
 
@@ -64,7 +66,8 @@ std::optional<int> stop_for_tracer(Task& task, TraceStop& stop) {
   const bool at_exit = stop.at_exit;
   {
     const Task::KillableSection killable(task);
-    (void)tracee->resumed.wait([&] { return !tracee->is_stopped() || (!at_exit && task.is_dying()); }, kNever,
+    const Ref<Task> self(task);
+    (void)tracee->resumed.wait([&tracee, &self, at_exit] { return !tracee->is_stopped() || (!at_exit && self->is_dying()); }, kNever,
                                at_exit ? Interruptible::no : Interruptible::yes);
   }
   const int signal = end_stop(task, frame, *tracee, stop);
@@ -83,8 +86,8 @@ void stop_at_call(Task& task, std::uint64_t message) {
   bool marks = false;
   {
     const LockGuard guard(tree_lock);
-    const Tracee* tracee = TaskAccess::tracee(task).get();
-    if (tracee == nullptr) return;
+    const auto& tracee = TaskAccess::tracee(task);
+    if (!tracee) return;
     marks = (tracee->options & abi::kPtraceOSysGood) != 0;
   }
   TraceStop stop;
@@ -142,8 +145,8 @@ void trace_group_stop(Task& task, int signo) {
   bool seized = false;
   {
     const LockGuard guard(tree_lock);
-    const Tracee* tracee = TaskAccess::tracee(task).get();
-    if (tracee == nullptr) return;
+    const auto& tracee = TaskAccess::tracee(task);
+    if (!tracee) return;
     seized = tracee->seized;
   }
   if (!seized && signo == 0) return;
@@ -168,8 +171,8 @@ void trace_take_trap(Task& task) {
 bool wants_trace_event(Task& task, std::int32_t event) {
   if (!task.is_traced()) return false;
   const LockGuard guard(tree_lock);
-  const Tracee* tracee = TaskAccess::tracee(task).get();
-  return tracee != nullptr && (tracee->options & (1U << static_cast<std::uint32_t>(event))) != 0;
+  const auto& tracee = TaskAccess::tracee(task);
+  return tracee && (tracee->options & (1U << static_cast<std::uint32_t>(event))) != 0;
 }
 
 bool trace_event(Task& task, std::int32_t event, std::uint64_t message) {
@@ -191,8 +194,8 @@ void trace_exec(Task& task, Pid former) {
   if (!task.is_traced() || trace_event(task, abi::kPtraceEventExec, static_cast<std::uint64_t>(former))) return;
   {
     const LockGuard guard(tree_lock);
-    const Tracee* tracee = TaskAccess::tracee(task).get();
-    if (tracee == nullptr || tracee->seized) return;
+    const auto& tracee = TaskAccess::tracee(task);
+    if (!tracee || tracee->seized) return;
   }
   (void)send_signal(task, abi::SigInfo::from_sender(abi::kSigTrap, abi::kSiUser, static_cast<std::int32_t>(task.process().pid()),
                                                      task.credentials().ruid));

@@ -9,22 +9,22 @@
 
 namespace kernel {
 
-constinit std::atomic<std::uint32_t> call_watchers{0};
+constinit std::atomic<std::uint32_t> CallWatchers::count{0};
 
 namespace {
 
 // Who traces whom from now on. EPERM: it is traced already; ESRCH: one of them ends.
 Result<> link_tracee(Tracee& tracee) EXCLUDES(tree_lock) {
   const LockGuard guard(tree_lock);
-  Task& task = *tracee.task;
-  Task& tracer = *tracee.tracer;
-  if (TaskAccess::tracee(task)) return Errno::perm;
-  if (task.is_dying() || tracer.is_dying()) return Errno::srch;  // the end of a task sets it before it takes the lock
-  TaskAccess::tracee(task) = RefPtr<Tracee>(&tracee);
+  const auto& task = tracee.task;
+  const auto& tracer = tracee.tracer;
+  if (TaskAccess::tracee(*task)) return Errno::perm;
+  if (task->is_dying() || tracer->is_dying()) return Errno::srch;  // the end of a task sets it before it takes the lock
+  TaskAccess::tracee(*task) = RefPtr<Tracee>(&tracee);
   tracee.self = RefPtr<Tracee>(&tracee);
-  ProcessAccess::tracees(tracer.process()).push_back(tracee);
-  TaskAccess::trace_bits(task).fetch_or(Task::kTraced, std::memory_order_acq_rel);
-  call_watchers.fetch_add(1, std::memory_order_acq_rel);
+  ProcessAccess::tracees(tracer->process()).push_back(tracee);
+  TaskAccess::trace_bits(*task).fetch_or(Task::kTraced, std::memory_order_acq_rel);
+  CallWatchers::count.fetch_add(1, std::memory_order_acq_rel);
   return {};
 }
 
@@ -48,7 +48,7 @@ void wake_tracee(Tracee& tracee) REQUIRES(tree_lock) {
 
 RefPtr<Tracee> unlink_tracee(Tracee& tracee) {
   tracee.ListNode<TraceeTag>::unlink();
-  call_watchers.fetch_sub(1, std::memory_order_acq_rel);
+  CallWatchers::count.fetch_sub(1, std::memory_order_acq_rel);
   if (tracee.dead_tid != Pid{}) id_table().drop_use(tracee.dead_tid);
   RefPtr<Tracee>& of_process = ProcessAccess::leader_tracee(*tracee.process);
   if (of_process.get() == &tracee) of_process = RefPtr<Tracee>();  // not the last reference
@@ -98,14 +98,14 @@ Result<Ref<Tracee>> find_tracee(Task& tracer, Pid pid, bool stopped) {
   return tracee.as_ref();
 }
 
-Result<Task*> stopped_task(Tracee& tracee) {
-  if (!tracee.task || !tracee.is_stopped() || tracee.listening) return Errno::srch;
-  return tracee.task.get();
+Result<> check_stopped(const Tracee& tracee) {
+  return tracee.task && tracee.is_stopped() && !tracee.listening ? Result<>() : Result<>(Errno::srch);
 }
 
 Result<> trace_resume(Tracee& tracee, ResumeMode mode, int signal) {
   const LockGuard guard(tree_lock);
-  Task* task = TRY(stopped_task(tracee));
+  TRY(check_stopped(tracee));
+  const auto& task = tracee.task;
   std::uint32_t set = 0;
   if (mode == ResumeMode::syscall) set = Task::kTraceSyscalls;
   if (mode == ResumeMode::step) set = Task::kTraceStep;
@@ -122,7 +122,7 @@ Result<> trace_detach(Tracee& tracee, int signal) {
   RefPtr<Tracee> kept;
   {
     const LockGuard guard(tree_lock);
-    TRY(stopped_task(tracee));
+    TRY(check_stopped(tracee));
     tracee.signal = signal;
     kept = unlink_tracee(tracee);
     task = release_task(tracee);
@@ -149,7 +149,8 @@ Result<> trace_interrupt(Tracee& tracee) {
 Result<> trace_listen(Tracee& tracee) {
   if (!tracee.seized) return Errno::io;
   const LockGuard guard(tree_lock);
-  Task* task = TRY(stopped_task(tracee));
+  TRY(check_stopped(tracee));
+  const auto& task = tracee.task;
   if ((tracee.stop.code >> 8) != abi::kPtraceEventStop) return Errno::io;
   if ((task->trace_bits() & Task::kTraceTrap) != 0)
     wake_tracee(tracee);  // something came since: it stops again at once
@@ -180,8 +181,8 @@ std::optional<abi::SigInfo> trace_peek_signal(Tracee& tracee, std::uint64_t inde
 
 void trace_note_continue(Task& task) {
   const LockGuard guard(tree_lock);
-  Tracee* tracee = TaskAccess::tracee(task).get();
-  if (tracee == nullptr || !tracee->seized) return;
+  const auto& tracee = TaskAccess::tracee(task);
+  if (!tracee || !tracee->seized) return;
   TaskAccess::trace_bits(task).fetch_or(Task::kTraceTrap, std::memory_order_acq_rel);
   task.set_work(frame::kWorkSignal);
   task.unpark();
@@ -197,9 +198,9 @@ void trace_tracer_ends(Task& task) {
     {
       const LockGuard guard(tree_lock);
       auto& tracees = ProcessAccess::tracees(task.process());
-      Tracee* found = tracees.front();
-      while (found != nullptr && found->tracer.get() != &task) found = tracees.next(*found);
-      if (found == nullptr) return;
+      RefPtr<Tracee> found(tracees.front());  // the list's own reference keeps it meanwhile
+      while (found && found->tracer.get() != &task) found = RefPtr<Tracee>(tracees.next(*found));
+      if (!found) return;
       kills = (found->options & abi::kPtraceOExitKill) != 0;
       if (found->is_dead_leader && foreign_tracer(*found->process) &&
           ProcessAccess::state(*found->process) == ProcessState::zombie)
@@ -282,19 +283,20 @@ void tell_tracer(Process& tracer, const abi::SigInfo& info, bool is_stop) {
 
 bool is_traced_by(Process& process, const Process& tracer) {
   if (!is_anything_traced()) return false;
-  const Tracee* tracee = ProcessAccess::leader_tracee(process).get();
-  if (tracee == nullptr) {
-    const IdSlot* slot = id_table().find(process.pid());
-    if (slot != nullptr && slot->task) tracee = TaskAccess::tracee(*slot->task).get();
-  }
-  return tracee != nullptr && tracee->tracer && &tracee->tracer->process() == &tracer;
+  const auto traces = [&tracer](const RefPtr<Tracee>& tracee) REQUIRES(tree_lock) { return tracee && &tracee->tracer->process() == &tracer; };
+  if (const auto& ended = ProcessAccess::leader_tracee(process)) return traces(ended);
+  const IdSlot* slot = id_table().find(process.pid());
+  if (slot == nullptr || !slot->task) return false;
+  const auto& leader = slot->task;
+  return traces(TaskAccess::tracee(*leader));
 }
 
 RefPtr<Process> foreign_tracer(Process& process) {
-  const Tracee* tracee = ProcessAccess::leader_tracee(process).get();
-  if (tracee == nullptr || !tracee->tracer) return nullptr;
-  Process& tracer = tracee->tracer->process();
-  return &tracer == ProcessAccess::parent(process).get() ? RefPtr<Process>() : RefPtr<Process>(&tracer);
+  const auto& tracee = ProcessAccess::leader_tracee(process);
+  if (!tracee) return nullptr;
+  const auto& task = tracee->tracer;
+  RefPtr<Process> tracer(&task->process());
+  return tracer == ProcessAccess::parent(process) ? RefPtr<Process>() : tracer;
 }
 
 namespace {
@@ -322,7 +324,7 @@ std::optional<WaitOutcome> look_at_tracees(Task& task, const WaitRequest& reques
   Process& self = task.process();
   const bool own_only = (request.options & static_cast<std::uint32_t>(abi::kWNoThread)) != 0;
   auto& tracees = ProcessAccess::tracees(self);
-  for (Tracee* tracee = tracees.front(); tracee != nullptr; tracee = tracees.next(*tracee)) {
+  for (RefPtr<Tracee> tracee(tracees.front()); tracee; tracee = RefPtr<Tracee>(tracees.next(*tracee))) {
     if (own_only && tracee->tracer.get() != &task) continue;
     if (tracee->is_dead_leader && ProcessAccess::parent(*tracee->process).get() == &self) continue;  // seen as a child
     Pid pid = tracee->task ? tracee->task->tid() : tracee->dead_tid;
@@ -348,15 +350,15 @@ std::optional<WaitOutcome> look_at_tracees(Task& task, const WaitRequest& reques
 Pid tracer_pid(Task& task) {
   if (!task.is_traced()) return Pid{};
   const LockGuard guard(tree_lock);
-  const Tracee* tracee = TaskAccess::tracee(task).get();
-  return tracee != nullptr && tracee->tracer ? tracee->tracer->process().pid() : Pid{};
+  const auto& tracee = TaskAccess::tracee(task);
+  return tracee ? tracee->tracer->process().pid() : Pid{};
 }
 
 bool is_in_trace_stop(Task& task) {
   if (!task.is_traced()) return false;
   const LockGuard guard(tree_lock);
-  const Tracee* tracee = TaskAccess::tracee(task).get();
-  return tracee != nullptr && tracee->is_stopped();
+  const auto& tracee = TaskAccess::tracee(task);
+  return tracee && tracee->is_stopped();
 }
 
 }  // namespace kernel

@@ -60,8 +60,10 @@ class Tracee final : public RefCounted<Tracee>, public ListNode<TraceeTag> {
 
 // How many tracees there are; the bit of OCCLUM_LOG_LEVEL=trace with it: whether system calls have to be looked at.
 inline constexpr std::uint32_t kLogsCalls = 0x80000000;
-extern std::atomic<std::uint32_t> call_watchers;
-inline bool is_anything_traced() { return call_watchers.load(std::memory_order_acquire) != 0; }
+struct CallWatchers {
+  static std::atomic<std::uint32_t> count;
+};
+inline bool is_anything_traced() { return CallWatchers::count.load(std::memory_order_acquire) != 0; }
 
 // --- What a tracer asks for (kernel/syscall/ptrace.cc) ---
 
@@ -69,8 +71,8 @@ Result<> trace_me(Task& task) EXCLUDES(tree_lock);
 Result<> trace_attach(Task& tracer, Task& target, bool seize, std::uint32_t options) EXCLUDES(tree_lock);
 // ESRCH: not a tracee of the caller, or it runs although it should be stopped.
 Result<Ref<Tracee>> find_tracee(Task& tracer, Pid pid, bool stopped) EXCLUDES(tree_lock);
-// The task of a tracee that is stopped; ESRCH if it is not any more.
-Result<Task*> stopped_task(Tracee& tracee) REQUIRES(tree_lock);
+// ESRCH: it is not stopped any more. Else its task is there.
+Result<> check_stopped(const Tracee& tracee) REQUIRES(tree_lock);
 Result<> trace_resume(Tracee& tracee, ResumeMode mode, int signal) EXCLUDES(tree_lock);
 Result<> trace_detach(Tracee& tracee, int signal) EXCLUDES(tree_lock);
 Result<> trace_interrupt(Tracee& tracee) EXCLUDES(tree_lock);
