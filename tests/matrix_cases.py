@@ -79,7 +79,7 @@ PROGRAMS = {
     "rust": ("hello.rs", "rustc", ["-O"]),
 }
 # Built like these, run by cases of their own.
-TOOLS = {name: (name + ".c", "gcc", []) for name in ("fuzz", "crowd", "chaos", "mistake")}
+TOOLS = {name: (name + ".c", "gcc", []) for name in ("fuzz", "ptrace_smash", "crowd", "chaos", "mistake")}
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
 NEEDS_ROOT = {"attrs", "limits", "ptrace", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
 
@@ -258,6 +258,11 @@ def fuzzing():
     for seed, calls in ((1, 500000), (2, 500000)) if LONG else ((1, 50000), (2, 50000)):
         yield case("fuzz.smash.%02d" % seed, "/test/bin/fuzz", "smash", str(seed), str(calls), built=True, timeout=1800 if LONG else 240,
                    expect="%d calls\nall checks held\n" % calls)
+
+
+    for seed in range(1, 21 if LONG else 3):
+        yield case("fuzz.ptrace.%02d" % seed, "/test/bin/ptrace_smash", str(seed), "1000" if LONG else "200", built=True, timeout=240,
+                   expect="%d rounds\nall checks held\n" % (1000 if LONG else 200))
 
 
 def crowds():
