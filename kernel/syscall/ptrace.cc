@@ -45,13 +45,15 @@ using UserWords = std::array<std::uint64_t, sizeof(abi::UserRegs) / sizeof(std::
 Result<abi::UserRegs> load_registers(Tracee& tracee) {
   const LockGuard guard(tree_lock);
   TRY(check_stopped(tracee));
-  return get_registers(*tracee.task);
+  const auto& task = tracee.task;
+  return get_registers(*task);
 }
 
 Result<> store_registers(Tracee& tracee, const abi::UserRegs& regs) {
   const LockGuard guard(tree_lock);
   TRY(check_stopped(tracee));
-  return set_registers(*tracee.task, regs);
+  const auto& task = tracee.task;
+  return set_registers(*task, regs);
 }
 
 Result<> check_user_offset(std::uint64_t offset) {
@@ -80,7 +82,8 @@ Result<> poke_user(Tracee& tracee, std::uint64_t offset, std::uint64_t value) {
 Result<> get_vector(Tracee& tracee, std::span<std::byte> into) {
   const LockGuard guard(tree_lock);
   TRY(check_stopped(tracee));
-  get_vector_state(*tracee.task, into);
+  const auto& task = tracee.task;
+  get_vector_state(*task, into);
   return {};
 }
 
@@ -95,7 +98,8 @@ Result<> set_fp_registers(Tracee& tracee, std::uint64_t data) {
   TRY(frame::copy_from_user(state, data));
   const LockGuard guard(tree_lock);
   TRY(check_stopped(tracee));
-  return set_legacy_state(*tracee.task, state);
+  const auto& task = tracee.task;
+  return set_legacy_state(*task, state);
 }
 
 // The bytes of a register set; the tracer takes or gives a first part of them.
@@ -119,7 +123,8 @@ Result<> take_set(Tracee& tracee, std::uint64_t type, std::span<const std::byte>
   if (type == abi::kNtX86XState && given != bytes.size()) return Errno::fault;
   const LockGuard guard(tree_lock);
   TRY(check_stopped(tracee));
-  return type == abi::kNtX86XState ? set_vector_state(*tracee.task, bytes) : set_legacy_state(*tracee.task, bytes);
+  const auto& task = tracee.task;
+  return type == abi::kNtX86XState ? set_vector_state(*task, bytes) : set_legacy_state(*task, bytes);
 }
 
 Result<> transfer_set(Task& task, Tracee& tracee, std::uint64_t type, std::uint64_t data, bool sets) {
@@ -169,7 +174,8 @@ Result<> get_mask(Tracee& tracee, std::uint64_t size, std::uint64_t data) {
   {
     const LockGuard guard(tree_lock);
     TRY(check_stopped(tracee));
-    mask = trace_mask(*tracee.task);
+    const auto& task = tracee.task;
+    mask = trace_mask(*task);
   }
   return UserPtr<SignalSet>(data).store(mask);
 }
@@ -179,7 +185,8 @@ Result<> set_mask(Tracee& tracee, std::uint64_t size, std::uint64_t data) {
   const SignalSet mask = TRY(UserPtr<SignalSet>(data).load());
   const LockGuard guard(tree_lock);
   TRY(check_stopped(tracee));
-  set_trace_mask(*tracee.task, mask & ~kUnblockable);
+  const auto& task = tracee.task;
+  set_trace_mask(*task, mask & ~kUnblockable);
   return {};
 }
 
@@ -229,7 +236,8 @@ Result<std::uint64_t> get_syscall_info(Tracee& tracee, std::uint64_t size, std::
   {
     const LockGuard guard(tree_lock);
     TRY(check_stopped(tracee));
-    const abi::UserRegs regs = get_registers(*tracee.task);
+    const auto& task = tracee.task;
+    const abi::UserRegs regs = get_registers(*task);
     info.arch = abi::kAuditArchX86_64;
     info.rip = regs.rip;
     info.rsp = regs.rsp;

@@ -104,8 +104,9 @@ ZombieNews zombie_news(Process& process) EXCLUDES(tree_lock) {
     news.signo = ProcessAccess::exit_signal(process);
   }
   news.autoreap = !news.parent;
-  if (news.parent && news.signo == abi::kSigChld) {
-    const abi::SigAction action = news.parent->handlers()->get(abi::kSigChld);
+  const auto& parent = news.parent;
+  if (parent && news.signo == abi::kSigChld) {
+    const abi::SigAction action = parent->handlers()->get(abi::kSigChld);
     news.autoreap = action.handler == abi::kSigIgn || (action.flags & abi::kSaNoCldWait) != 0;
     if (action.handler == abi::kSigIgn) news.signo = 0;
   }
@@ -119,10 +120,11 @@ abi::SigInfo exit_info(Process& process, std::int32_t status, const Usage& usage
 }
 
 void tell_of_zombie(const ZombieNews& news, abi::SigInfo info) {
-  if (!news.parent) return;
+  const auto& parent = news.parent;
+  if (!parent) return;
   info.signo = news.signo;
-  if (news.signo != 0) (void)send_signal(*news.parent, info);
-  ProcessAccess::child_wait(*news.parent).wake_all();
+  if (news.signo != 0) (void)send_signal(*parent, info);
+  ProcessAccess::child_wait(*parent).wake_all();
 }
 
 // Makes the process a zombie, or reaps it at once if the parent does not care. Its threads are gone. A tracer that is not the parent sees
@@ -399,7 +401,7 @@ Result<std::optional<WaitOutcome>> wait_for_child(Task& task, const WaitRequest&
   } else {
     TRY(ProcessAccess::child_wait(task.process()).wait(ready));
   }
-  if (reaped.announce) announce_zombie(*reaped.announce);
+  if (const auto& zombie = reaped.announce) announce_zombie(*zombie);
   if (!outcome && !any) return Errno::child;
   return outcome;
 }

@@ -104,9 +104,10 @@ int main(int argc, char **argv)
             for (int waits = 0; waits < 3 && waitpid(pid, &status, __WALL | WNOHANG) == 0; waits++)
                 sched_yield();
         }
-        kill(-1, SIGKILL);  // what its random calls have made, too; this is the first process
-        while (waitpid(-1, &status, __WALL) > 0) {
-        }
+        kill(-1, SIGKILL); // what its random calls have made, too; this is the first process
+        while ((pid = waitpid(-1, &status, __WALL)) > 0)
+            if (WIFSTOPPED(status)) // at its exit
+                syscall(SYS_ptrace, PTRACE_CONT, (long)pid, 0, 0);
     }
     for (unsigned i = 0; i < 1024; i++)
         CHECK(neighbour[i] == i * 77);

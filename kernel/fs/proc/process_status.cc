@@ -46,9 +46,10 @@ void mask_line(Text& out, std::string_view name, std::uint64_t mask) {
 
 void show_ids(const ProcSubject& subject, const Credentials* who, Text& out) {
   const Process& process = *subject.process;
+  const auto& task = subject.task;
   const std::uint64_t pid = subject.is_thread && subject.task ? pid_number(subject.task->tid()) : pid_number(process.pid());
   out << "Tgid:\t" << pid_number(process.pid()) << "\nNgid:\t0\nPid:\t" << pid << "\nPPid:\t" << pid_number(process.parent_pid())
-      << "\nTracerPid:\t" << pid_number(subject.task ? tracer_pid(*subject.task) : Pid{}) << '\n';
+      << "\nTracerPid:\t" << pid_number(task ? tracer_pid(*task) : Pid{}) << '\n';
   const Credentials none;
   const Credentials& shown = who != nullptr ? *who : none;
   out << "Uid:\t" << shown.ruid << '\t' << shown.euid << '\t' << shown.suid << '\t' << shown.fsuid << '\n';
@@ -149,7 +150,8 @@ Times own_times(const ProcSubject& subject) {
 
 char state_letter(const ProcSubject& subject) {
   if (subject.process->state() != ProcessState::alive) return 'Z';
-  if (subject.task && is_in_trace_stop(*subject.task)) return 't';
+  const auto& task = subject.task;
+  if (task && is_in_trace_stop(*task)) return 't';
   if (subject.process->is_stopped()) return 'T';
   if (!subject.task) return 'X';
   const ThreadState state = subject.task->state();
