@@ -29,7 +29,7 @@ static unsigned long any_address(void)
     static const unsigned long some[] = {0, 1, 8, 0x1000, 0x7fffffffffff, 0x800000000000, 0xffff800000000000, 0xfffffffffffffff8, 0x202, 1, 2, 8};
     switch (rnd() % 5) {
     case 0: return some[rnd() % (sizeof some / sizeof *some)];
-    case 1: return (unsigned long)buffer + rnd() % sizeof buffer;
+    case 1: return (unsigned long)buffer + rnd() % 1024; // whatever is stored there stays in the buffer
     case 2: return rnd();
     case 3: return rnd() % 1024;
     default: return (unsigned long)&any_address + rnd() % 4096;
@@ -66,6 +66,10 @@ static long ask(pid_t pid)
         syscall(SYS_ptrace, request - 1, (long)pid, 0, buffer);
         shake(buffer, request == PTRACE_SETREGS ? sizeof(struct user_regs_struct) : 512);
         data = (unsigned long)buffer;
+    } else if (request == PTRACE_GETREGSET) { // a pointer that lay in the buffer would be one into our own memory
+        addr = rnd() % 4 ? rnd() % 3 : NT_X86_XSTATE;
+        v.iov_len = rnd() % 2 ? sizeof buffer : rnd() % 1024;
+        data = rnd() % 4 ? (unsigned long)&v : rnd() % 4096;
     } else if (request == PTRACE_SETREGSET) {
         addr = rnd() % 2 ? NT_X86_XSTATE : rnd() % 3;
         syscall(SYS_ptrace, PTRACE_GETREGSET, (long)pid, addr, &v);
