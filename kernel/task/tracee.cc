@@ -311,6 +311,7 @@ bool report_dead(Tracee& tracee, Process& self, const WaitRequest& request, Wait
     outcome.status = ProcessAccess::exit_status(process);
     outcome.uid = process.exit_uid();
     outcome.usage = ProcessAccess::final_usage(process);
+    outcome.usage.add(ProcessAccess::children_usage(process));
   }
   if ((request.options & static_cast<std::uint32_t>(abi::kWNoWait)) != 0) return true;
   if (tracee.is_dead_leader && ProcessAccess::parent(process).get() != &self) reaped.announce = RefPtr<Process>(&process);
