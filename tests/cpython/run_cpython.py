@@ -306,6 +306,8 @@ def run(instance, names, opt):
 
 
 def main():
+    # A shell starts background jobs with SIGINT ignored, which programs inherit: the native side would fail the tests that send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("what", choices=["prepare", "list", "run"])
     ap.add_argument("modules", nargs="*")
