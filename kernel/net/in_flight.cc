@@ -100,11 +100,11 @@ Result<> InFlight::depart(std::span<const FileHandle> files) {
     const RefPtr<OpenFile>& file = handle.file();
     if (!file || file->kind() != FileKind::socket) continue;
     // SAFETY: sockets are the files of that kind, and only UnixSocket is of that family.
-    auto& socket = static_cast<Socket&>(*file);
-    if (socket.domain() != abi::kAfUnix) continue;
-    auto& unix_socket = static_cast<UnixSocket&>(socket);
-    TRY(sockets_.try_push(Ref<UnixSocket>(unix_socket)));
-    flying.enter(unix_socket);
+    const Ref<Socket> socket(static_cast<Socket&>(*file));
+    if (socket->domain() != abi::kAfUnix) continue;
+    const Ref<UnixSocket> unix_socket(static_cast<UnixSocket&>(*socket));
+    TRY(sockets_.try_push(unix_socket));
+    flying.enter(*unix_socket);
   }
   return {};
 }
@@ -119,10 +119,11 @@ bool InFlight::list_sockets(Vec<Ref<UnixSocket>>& into) {
     if (!into.try_reserve(room).ok()) return false;
     const LockGuard guard(flying.lock);
     if (flying.count.load(std::memory_order_relaxed) > room) continue;
-    for (UnixSocket* socket = flying.list.front(); socket != nullptr; socket = flying.list.next(*socket)) {
+    // Those in flight have references until they are off the list.
+    for (RefPtr<UnixSocket> socket(flying.list.front()); socket; socket = RefPtr<UnixSocket>(flying.list.next(*socket))) {
       UnixSocket::Flight& flight = socket->flight();
       if (socket->handles() != flight.count) continue;
-      const Result<> noted = into.try_push(Ref<UnixSocket>(*socket));  // there is room
+      const Result<> noted = into.try_push(socket.as_ref());  // there is room
       KASSERT(noted.ok());
       flight.suspect = true;
       flight.unexplained = flight.count;

@@ -56,8 +56,8 @@ std::span<std::byte> StreamBuffer::piece(std::uint64_t at, std::uint64_t most) {
 }
 
 bool StreamBuffer::is_writable() const {
-  const std::uint32_t size = size_.load(std::memory_order_acquire);
-  return size < kMaxSize || size - used() >= size / 4;
+  const std::uint32_t most = limit();
+  return used() <= most - most / 4;
 }
 
 // With the reader's lock, when the head has gone from `before` to `after`. A writer that finds the ring full sees the old head only if its
@@ -65,7 +65,8 @@ bool StreamBuffer::is_writable() const {
 bool StreamBuffer::has_become_writable(std::uint64_t before, std::uint64_t after) const {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const std::uint64_t tail = tail_.load(std::memory_order_acquire);
-  const std::uint64_t most = ring_.size() - ring_.size() / 4;
+  const std::uint32_t all = limit();
+  const std::uint64_t most = all - all / 4;
   return tail - before > most && tail - after <= most;
 }
 
@@ -101,8 +102,9 @@ Result<std::size_t> StreamBuffer::copy_in(IoSource& source) {
   std::size_t moved = 0;
   while (!source.empty()) {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
-    const std::uint64_t room = ring_.size() - (tail - head_.load(std::memory_order_acquire));
-    if (room == 0) break;
+    const std::uint64_t most = std::min<std::uint64_t>(ring_.size(), limit()), there = tail - head_.load(std::memory_order_acquire);
+    if (there >= most) break;
+    const std::uint64_t room = most - there;
     const std::span<std::byte> into = piece(tail, std::min(room, source.remaining()));
     auto taken = source.take(into);
     if (!taken.ok()) {
@@ -121,13 +123,13 @@ Result<std::size_t> StreamBuffer::write(IoSource& source, Ancillary* ancillary) 
   RefPtr<StreamMark> mark;
   if (ancillary != nullptr && !ancillary->empty()) mark = TRY(make_ref<StreamMark>());
   const std::uint32_t size = size_.load(std::memory_order_acquire);
-  if (size < kMaxSize && source.remaining() > size - used()) {
+  if (size < limit() && source.remaining() > size - used()) {
     // Without memory for more what is there must do; to wait for a reader is right only when the ring is as large as it may be.
-    const auto grown = grow(used() + source.remaining());
+    const auto grown = grow(std::min<std::uint64_t>(used() + source.remaining(), limit()));
     if (!grown.ok() && used() >= size_.load(std::memory_order_acquire)) return grown.error();
   }
   const PositionGuard guard(write_lock_);
-  if (used() == ring_.size()) return std::size_t{0};
+  if (used() >= std::min<std::uint64_t>(ring_.size(), limit())) return std::size_t{0};
   if (!mark) return copy_in(source);
   mark->begin = tail_.load(std::memory_order_relaxed);
   mark->end = mark->begin + source.remaining();

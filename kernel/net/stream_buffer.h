@@ -3,6 +3,7 @@
 #ifndef KERNEL_NET_STREAM_BUFFER_H
 #define KERNEL_NET_STREAM_BUFFER_H
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <span>
@@ -44,7 +45,7 @@ class StreamBuffer {
   template <class Visit>
   void each_mark(const Visit& visit) EXCLUDES(marks_lock_) {
     const LockGuard guard(marks_lock_);
-    for (StreamMark* mark = marks_.front(); mark != nullptr; mark = marks_.next(*mark)) visit(mark->ancillary);
+    for (RefPtr<StreamMark> mark(marks_.front()); mark; mark = RefPtr<StreamMark>(marks_.next(*mark))) visit(mark->ancillary);
   }
 
   std::uint64_t used() const { return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_acquire); }
@@ -54,9 +55,12 @@ class StreamBuffer {
   std::uint64_t taken() const { return head_.load(std::memory_order_acquire); }
   // A writer finds a good part of it free.
   bool is_writable() const;
-  bool has_room() const { return used() < size_.load(std::memory_order_acquire) || size_.load(std::memory_order_acquire) < kMaxSize; }
+  bool has_room() const { return used() < limit(); }
+  // No more than this many bytes wait in it, at least 64 and at most kMaxSize. Writers that wait are the caller's to wake.
+  void set_limit(std::uint64_t bytes) { limit_.store(static_cast<std::uint32_t>(std::clamp<std::uint64_t>(bytes, 64, kMaxSize)), std::memory_order_release); }
 
  private:
+  std::uint32_t limit() const { return limit_.load(std::memory_order_acquire); }
   bool has_become_writable(std::uint64_t before, std::uint64_t after) const;
   Result<> grow(std::uint64_t needed);
   std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
@@ -66,6 +70,7 @@ class StreamBuffer {
   PositionLock read_lock_, write_lock_;
   std::span<std::byte> ring_;  // changes only with both locks held; its size is a power of two
   std::atomic<std::uint32_t> size_{0};
+  std::atomic<std::uint32_t> limit_{kMaxSize};
   std::atomic<std::uint64_t> head_{0}, tail_{0};
   std::atomic<std::uint32_t> mark_count_{0};
   SpinLock<LockRank::socket> marks_lock_;

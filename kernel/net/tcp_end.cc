@@ -35,6 +35,18 @@ void TcpEnd::receive_fin() {
   queue().wake_all(kPollReadable | kPollRdHup | (write_shut_.load(std::memory_order_acquire) ? kPollHup : 0));
 }
 
+void TcpEnd::agree_on_room(TcpEnd& other) {
+  constexpr std::uint32_t kHalf = StreamBuffer::kMaxSize / 2;
+  const auto room = [](const TcpEnd& from, const TcpEnd& to) {
+    const std::uint32_t kept = from.asked_send.load(std::memory_order_relaxed), window = to.asked_receive.load(std::memory_order_relaxed);
+    return std::uint64_t{kept != 0 ? kept : kHalf} + (window != 0 ? window : kHalf);
+  };
+  stream_.set_limit(room(other, *this));
+  other.stream_.set_limit(room(*this, other));
+  queue().wake_all();
+  other.queue().wake_all();
+}
+
 void TcpEnd::reset(Errno error) {
   if (is_closed()) return;
   error_.store(static_cast<std::int32_t>(error), std::memory_order_release);

@@ -24,6 +24,12 @@ class TcpEnd final : public InetEnd, public ListNode<TcpOfferTag> {
 
   StreamBuffer& stream() LIFETIMEBOUND { return stream_; }  // the bytes on their way to here
 
+  // --- room ---
+  // What the program asked for with SO_SNDBUF and SO_RCVBUF, in bytes of data; 0: nothing, the stream may have as much as it needs.
+  std::atomic<std::uint32_t> asked_send{0}, asked_receive{0};
+  // Both streams of a connection get the room that the two ends ask for: what the sender may keep and what the receiver's window takes.
+  void agree_on_room(TcpEnd& other);
+
   // --- state ---
   Phase phase() const { return phase_.load(std::memory_order_acquire); }
   // Linux's TCP_CLOSE: never connected, reset, or ended from both sides.

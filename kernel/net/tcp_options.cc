@@ -62,13 +62,26 @@ Result<std::size_t> TcpSocket::get_option(Task& task, std::int32_t level, std::i
   return give_option_number(level, TRY(options().get(level, name)), into);
 }
 
+// socket(7): the kernel has doubled the number, for what it needs itself.
+void TcpSocket::adopt_buffer_size(std::int32_t name) {
+  const bool sends = name == abi::kSoSndBuf || name == abi::kSoSndBufForce;
+  if (!sends && name != abi::kSoRcvBuf && name != abi::kSoRcvBufForce) return;
+  const auto bytes = static_cast<std::uint32_t>(plain_value(sends ? abi::kSoSndBuf : abi::kSoRcvBuf)) / 2;
+  (sends ? end_->asked_send : end_->asked_receive).store(bytes, std::memory_order_relaxed);
+  if (const RefPtr<TcpEnd> other = peer()) end_->agree_on_room(*other);
+}
+
 Result<> TcpSocket::set_option(Task& task, std::int32_t level, std::int32_t name, std::span<const std::byte> value) {
   if (level == abi::kSolSocket && name == abi::kSoOobInline) {
     TRY(InetSocket::set_option(task, level, name, value));
     end_->urgent_inline.store(plain_value(name) != 0, std::memory_order_relaxed);
     return {};
   }
-  if (level != abi::kIpProtoTcp) return InetSocket::set_option(task, level, name, value);
+  if (level != abi::kIpProtoTcp) {
+    TRY(InetSocket::set_option(task, level, name, value));
+    if (level == abi::kSolSocket) adopt_buffer_size(name);
+    return {};
+  }
   if (name == abi::kTcpCongestion) {
     const std::string_view text = text_of(value.first(std::min<std::size_t>(value.size(), 15)));
     if (text.empty()) return Errno::inval;

@@ -74,6 +74,9 @@ Result<> TcpSocket::start_connecting(std::span<const std::byte> address) {
     server->reuse_address.store(listener->reuse_address.load());
     server->reuse_port.store(listener->reuse_port.load());
     server->v6_only.store(listener->v6_only.load());
+    server->asked_send.store(listener->asked_send.load());
+    server->asked_receive.store(listener->asked_receive.load());
+    server->agree_on_room(*end_);
     inet_table().enter_connected(*server, remote, local);
     set_peer(server);
     offered = listener->offer(*server, end_);

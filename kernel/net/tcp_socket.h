@@ -35,6 +35,7 @@ class TcpSocket final : public InetSocket {
   Result<std::uint64_t> queued_bytes(bool outgoing) override;
 
  private:
+  void adopt_buffer_size(std::int32_t name);
   // What connect(2) has been told: the other half of the state, as Linux's struct socket keeps it.
   enum class Attempt : std::uint8_t { none, running, done };
 

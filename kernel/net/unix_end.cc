@@ -12,17 +12,22 @@ UnixEnd::~UnixEnd() {
 }
 
 void UnixEnd::drop_input(DiscardScope& scope) {
+  drop_own_input(scope);
+  // What is offered is an end of a connection: nothing is offered to it.
+  for (std::size_t index = 0; const RefPtr<UnixEnd> server = offered(index); ++index) server->drop_own_input(scope);
+}
+
+void UnixEnd::drop_own_input(DiscardScope& scope) {
   while (const RefPtr<StreamMark> mark = stream_.take_mark()) scope.add(mark.as_ref());
   bool drained = false;
   while (const RefPtr<UnixMessage> message = take_message(false, drained)) scope.add(message.as_ref());
-  for (std::size_t index = 0; const RefPtr<UnixEnd> server = offered(index); ++index) server->drop_input(scope);
 }
 
 RefPtr<UnixEnd> UnixEnd::offered(std::size_t index) {
   const LockGuard guard(lock_);
-  UnixEnd* server = offers_.front();
-  while (server != nullptr && index-- != 0) server = offers_.next(*server);
-  return RefPtr<UnixEnd>(server);
+  RefPtr<UnixEnd> server(offers_.front());
+  while (server && index-- != 0) server = RefPtr<UnixEnd>(offers_.next(*server));
+  return server;
 }
 
 void UnixEnd::close_writing(bool hangup) {
@@ -98,22 +103,20 @@ Result<> UnixEnd::push_message(Ref<UnixMessage> message) {
 
 RefPtr<UnixMessage> UnixEnd::take_message(bool peek, bool& drained) {
   const LockGuard guard(lock_);
-  UnixMessage* message = messages_.front();
-  if (message == nullptr) return nullptr;
-  RefPtr<UnixMessage> result(message);
-  if (peek) return result;
+  RefPtr<UnixMessage> message(messages_.front());
+  if (!message || peek) return message;
   message->unlink();
-  message->deref();  // the list's; `result` keeps it
+  message->deref();  // the list's
   message_bytes_ -= message->data.size();
   // Whoever was refused waits for a sign: give one whenever the queue may have been full before.
   drained = message_count_.fetch_sub(1, std::memory_order_release) >= kMostMessages || message_bytes_ + message->data.size() > kMostBytes / 2;
-  return result;
+  return message;
 }
 
 std::size_t UnixEnd::next_message_size() {
   const LockGuard guard(lock_);
-  const UnixMessage* message = messages_.front();
-  return message == nullptr ? 0 : message->data.size();
+  const RefPtr<UnixMessage> message(messages_.front());
+  return message ? message->data.size() : 0;
 }
 
 void UnixEnd::start_listening(std::uint32_t backlog) {
@@ -143,10 +146,9 @@ RefPtr<UnixEnd> UnixEnd::take_offer(RefPtr<UnixEnd>& client) {
   RefPtr<UnixEnd> result;
   {
     const LockGuard guard(lock_);
-    UnixEnd* server = offers_.pop_front();
-    if (server == nullptr) return nullptr;
-    result = RefPtr<UnixEnd>(server);
-    client = std::move(server->offered_client_);
+    result = RefPtr<UnixEnd>(offers_.pop_front());
+    if (!result) return nullptr;
+    client = std::move(result->offered_client_);
     offer_count_.fetch_sub(1, std::memory_order_release);
   }
   result->deref();  // the list's reference

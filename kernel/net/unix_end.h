@@ -102,8 +102,9 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   void each_own_ancillary(const Visit& visit) EXCLUDES(lock_) {
     stream_.each_mark(visit);
     const LockGuard guard(lock_);
-    for (UnixMessage* message = messages_.front(); message != nullptr; message = messages_.next(*message)) visit(message->ancillary);
+    for (RefPtr<UnixMessage> message(messages_.front()); message; message = RefPtr<UnixMessage>(messages_.next(*message))) visit(message->ancillary);
   }
+  void drop_own_input(DiscardScope& scope);
   RefPtr<UnixEnd> offered(std::size_t index) EXCLUDES(lock_);
 
   const std::int32_t type_;

@@ -19,14 +19,14 @@ struct Scopes {
 constinit Scopes scopes;  // NOLINT: of the instance
 }  // namespace
 
-DiscardScope* DiscardScope::find(const Thread& thread) {
+DiscardScope* DiscardScope::find(const void* thread) {
   const LockGuard guard(scopes.lock);
   DiscardScope* scope = scopes.outermost.front();
-  while (scope != nullptr && scope->thread_ != &thread) scope = scopes.outermost.next(*scope);
+  while (scope != nullptr && scope->thread_ != thread) scope = scopes.outermost.next(*scope);
   return scope;
 }
 
-DiscardScope::DiscardScope() : thread_(&current_thread()), outer_(find(*thread_)) {
+DiscardScope::DiscardScope() : thread_(&current_thread()), outer_(find(thread_)) {
   if (outer_ != nullptr) return;
   const LockGuard guard(scopes.lock);
   scopes.outermost.push_back(*this);
@@ -36,11 +36,11 @@ DiscardScope::~DiscardScope() {
   if (outer_ != nullptr) return;
   for (;;) {
     // What one of them closes adds to the lists.
-    StreamMark* mark = marks_.pop_front();
-    UnixMessage* message = messages_.pop_front();
-    if (mark == nullptr && message == nullptr) break;
-    if (mark != nullptr) mark->deref();
-    if (message != nullptr) message->deref();
+    const RefPtr<StreamMark> mark(marks_.pop_front());
+    const RefPtr<UnixMessage> message(messages_.pop_front());
+    if (!mark && !message) break;
+    if (mark) mark->deref();  // the list's
+    if (message) message->deref();
   }
   const LockGuard guard(scopes.lock);
   unlink();

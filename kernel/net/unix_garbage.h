@@ -31,8 +31,8 @@ class DiscardScope final : public ListNode<DiscardTag> {
   bool is_outermost() const { return outer_ == nullptr; }
 
  private:
-  static DiscardScope* find(const Thread& thread);
-  const Thread* const thread_;
+  static DiscardScope* find(const void* thread);
+  const void* const thread_;  // which one it is, to compare
   DiscardScope* const outer_;
   List<StreamMark, StreamMarkTag> marks_;        // each holds a reference of its own
   List<UnixMessage, UnixMessageTag> messages_;  // likewise

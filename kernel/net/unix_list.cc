@@ -2,8 +2,6 @@
 
 #include <atomic>
 
-#include "kernel/base/list.h"
-#include "kernel/net/unix_socket.h"
 #include "kernel/sync/lock.h"
 
 namespace kernel {
@@ -11,22 +9,22 @@ namespace {
 
 struct Everyone {
   SpinLock<LockRank::notify> lock;  // below the sockets' own: a row takes them
-  List<UnixSocket, UnixListTag> list GUARDED_BY(lock);
+  List<UnixListed, UnixListTag> list GUARDED_BY(lock);
   std::atomic<std::uint64_t> count{0};
 };
 constinit Everyone everyone;  // NOLINT: of the instance
 
 }  // namespace
 
-void list_unix_socket(UnixSocket& socket) {
+void list_unix_socket(UnixListed& socket) {
   const LockGuard guard(everyone.lock);
   everyone.list.push_back(socket);
   everyone.count.fetch_add(1, std::memory_order_relaxed);
 }
 
-void unlist_unix_socket(UnixSocket& socket) {
+void unlist_unix_socket(UnixListed& socket) {
   const LockGuard guard(everyone.lock);
-  socket.ListNode<UnixListTag>::unlink();
+  socket.unlink();
   everyone.count.fetch_sub(1, std::memory_order_relaxed);
 }
 
@@ -38,8 +36,8 @@ Result<Vec<UnixRow>> unix_rows() {
     const LockGuard guard(everyone.lock);
     if (everyone.count.load(std::memory_order_relaxed) > room) continue;
     // A socket on the list cannot finish dying before it is off, so its fields may be read; references to it are not to be made.
-    for (UnixSocket* socket = everyone.list.front(); socket != nullptr; socket = everyone.list.next(*socket))
-      if (socket->handles() != 0) TRY(rows.try_push(socket->row()));
+    for (UnixListed* socket = everyone.list.front(); socket != nullptr; socket = everyone.list.next(*socket))
+      if (socket->has_descriptors()) TRY(rows.try_push(socket->row()));
     return rows;
   }
 }

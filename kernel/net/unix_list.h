@@ -2,18 +2,27 @@
 #ifndef KERNEL_NET_UNIX_LIST_H
 #define KERNEL_NET_UNIX_LIST_H
 
+#include "kernel/base/list.h"
 #include "kernel/base/result.h"
 #include "kernel/base/vec.h"
 #include "kernel/vfs/net_tables.h"
 
 namespace kernel {
 
-class UnixSocket;
 struct UnixListTag;
+// What the list knows of a socket, which may be dying while it is asked.
+class UnixListed : public ListNode<UnixListTag> {
+ public:
+  virtual bool has_descriptors() const = 0;
+  virtual UnixRow row() const = 0;
+
+ protected:
+  ~UnixListed() = default;
+};
 
 // From a socket's birth to its destructor; the list holds no references.
-void list_unix_socket(UnixSocket& socket);
-void unlist_unix_socket(UnixSocket& socket);
+void list_unix_socket(UnixListed& socket);
+void unlist_unix_socket(UnixListed& socket);
 // Those that are open, the oldest first. ENOMEM.
 Result<Vec<UnixRow>> unix_rows();
 

@@ -15,7 +15,7 @@ namespace kernel {
 
 struct FlyingTag;
 
-class UnixSocket final : public Socket, public ListNode<FlyingTag>, public ListNode<UnixListTag> {
+class UnixSocket final : public Socket, public ListNode<FlyingTag>, public UnixListed {
  public:
   // Of a socket whose descriptors are in queues of Unix sockets.
   struct Flight {
@@ -39,7 +39,8 @@ class UnixSocket final : public Socket, public ListNode<FlyingTag>, public ListN
   Result<std::size_t> receive(ReceiveRequest& request) override;
   Result<std::size_t> get_option(Task& task, std::int32_t level, std::int32_t name, std::span<std::byte> into) override;
   bool is_listening() const override { return end_->is_listening(); }
-  UnixRow row() const;
+  bool has_descriptors() const override { return handles() != 0; }
+  UnixRow row() const override;
   Flight& flight() LIFETIMEBOUND { return flight_; }
   UnixEnd& end() LIFETIMEBOUND { return *end_; }
   std::int32_t take_error() override { return end_->take_error(); }

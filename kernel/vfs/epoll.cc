@@ -85,7 +85,7 @@ void Epoll::detach(EpollItem& item) {
 void Epoll::leave_file(EpollItem& item) {
   item.file_->remove_close_observer(item);
   if (WaitQueue* queue = item.file_->wait_queue(); queue != nullptr) queue->remove(item);
-  if (Epoll* nested = item.file_->as_epoll(); nested != nullptr) {
+  if (const RefPtr<Epoll> nested(item.file_->as_epoll()); nested) {
     const LockGuard guard(nested->control_);
     if (static_cast<ListNode<EpollAboveTag>&>(item).is_linked()) List<EpollItem, EpollAboveTag>::remove(item);
   }
@@ -96,10 +96,10 @@ Result<Vec<Ref<Epoll>>> Epoll::neighbours(Side side) {
   Vec<Ref<Epoll>> found;
   const LockGuard guard(control_);
   if (side == Side::above)
-    for (EpollItem* item = above_.front(); item != nullptr; item = above_.next(*item)) TRY(found.try_push(item->epoll_));
+    for (RefPtr<EpollItem> item(above_.front()); item; item = RefPtr<EpollItem>(above_.next(*item))) TRY(found.try_push(item->epoll_));
   else
     for (const auto& entry : items_)
-      if (Epoll* nested = entry.value->file_->as_epoll(); nested != nullptr) TRY(found.try_push(Ref<Epoll>(*nested)));
+      if (const RefPtr<Epoll> nested(entry.value->file_->as_epoll()); nested) TRY(found.try_push(nested.as_ref()));
   return found;
 }
 
@@ -145,7 +145,7 @@ Result<> Epoll::add_item(std::int32_t fd, OpenFile& file, const abi::EpollEvent&
     return Errno::badf;
   }
   file.wait_queue()->add(*item);
-  if (Epoll* nested = file.as_epoll(); nested != nullptr) {
+  if (const RefPtr<Epoll> nested(file.as_epoll()); nested) {
     const LockGuard guard(nested->control_);
     nested->above_.push_back(*item);
   }
@@ -226,10 +226,9 @@ bool Epoll::report(EpollItem& item, abi::EpollEvent& into) {
 
 RefPtr<EpollItem> Epoll::pop_ready() {
   const LockGuard guard(ready_lock_);
-  EpollItem* first = ready_.pop_front();
-  if (first == nullptr) return {};
-  ready_count_ -= 1;
-  return RefPtr<EpollItem>(first);
+  RefPtr<EpollItem> first(ready_.pop_front());
+  if (first) ready_count_ -= 1;
+  return first;
 }
 
 // One wake-up reaches one sleeper; two events may have reached the same one. Whoever leaves events behind passes the wake-up on.
@@ -295,9 +294,8 @@ std::uint32_t Epoll::readiness() {
     std::uint32_t wakes = 0;
     {
       const LockGuard guard(ready_lock_);
-      EpollItem* first = ready_.front();
-      if (first == nullptr) return 0;
-      item = RefPtr<EpollItem>(first);
+      item = RefPtr<EpollItem>(ready_.front());
+      if (!item) return 0;
       wakes = item->wakes_;
     }
     const std::uint32_t now = item->file_->readiness();

@@ -207,8 +207,60 @@ static void interface(void)
     close(fd);
 }
 
+// How many bytes of a call or more go out until there is no room.
+static long fill(int fd)
+{
+    static char bytes[32768];
+    long total = 0;
+    ssize_t n;
+    while ((n = send(fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+        total += n;
+    CHECK(n == -1 && errno == EAGAIN);
+    return total;
+}
+
+static long empty(int fd)
+{
+    static char bytes[32768];
+    long total = 0;
+    ssize_t n;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (poll(&p, 1, 200) == 1 && (n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+        total += n;
+    return total;
+}
+
+// SO_SNDBUF and SO_RCVBUF bound what a connection takes in before somebody reads.
+static void small_buffers(void)
+{
+    int size = 4096, l = listener4(8), c = socket(AF_INET, SOCK_STREAM, 0);
+    RES(setsockopt(l, SOL_SOCKET, SO_RCVBUF, &size, sizeof size));
+    RES(setsockopt(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof size));
+    RES(connect4(c, "127.0.0.1", port_of(l)));
+    int s = accept(l, NULL, NULL);
+    printf("%d %d\n", option(s, SOL_SOCKET, SO_RCVBUF), option(c, SOL_SOCKET, SO_SNDBUF));
+    long out = fill(c);
+    CHECK(out >= 2048 && out < 65536);
+    struct pollfd p = {.fd = c, .events = POLLOUT};
+    RES(poll(&p, 1, 0));
+    CHECK(empty(s) == out);
+    RES(poll(&p, 1, 1000));
+    // A peer that closes before it has read everything resets the connection.
+    fill(c);
+    char few[100];
+    RES(recv(s, few, sizeof few, 0));
+    close(s);
+    p.events = 0;
+    RES(poll(&p, 1, 5000)); // the reset has come
+    RES(send(c, few, sizeof few, MSG_NOSIGNAL));
+    RES(send(c, few, sizeof few, MSG_NOSIGNAL));
+    close(c);
+    close(l);
+}
+
 int main(void)
 {
+    small_buffers();
     of_tcp();
     of_udp();
     of_ipv6();

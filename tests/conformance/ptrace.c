@@ -554,7 +554,7 @@ static void threads(void)
     show("thread", wait_for((pid_t)thread));
     RES(pt(PTRACE_CONT, pid, 0, 0));
     RES(pt(PTRACE_CONT, (pid_t)thread, 0, 0));
-    show("thread", wait_for((pid_t)thread));
+    CHECK(WIFEXITED(wait_for((pid_t)thread))); // with 0, or with the process's code if that has ended before it is asked
     show("end", wait_for(pid));
     RES(waitpid((pid_t)thread, NULL, __WALL));
     close(thread_pipe[0]);
