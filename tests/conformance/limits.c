@@ -416,7 +416,7 @@ static void usage(void)
     for (int i = 0; i < 256; i++)
         p[i * (128 << 10)] = 1;
     for (int i = 0; i < 5; i++)
-        usleep(1000);
+        usleep(20000); // long enough that it is not over before the thread gives the processor up, however busy the machine
     getrusage(RUSAGE_SELF, &after);
     RES(after.ru_minflt - before.ru_minflt >= 1);
     RES(after.ru_nvcsw - before.ru_nvcsw >= 5);
