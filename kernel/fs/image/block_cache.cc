@@ -101,7 +101,10 @@ Result<Ref<CachedPage>> BlockCache::get(std::uint64_t block, std::size_t ahead) 
   }
   Vec<PageView> views;
   TRY(views.try_reserve(run));
-  for (std::size_t i = 0; i < run; ++i) TRY(views.try_push(pages[i]->bytes()));
+  for (std::size_t i = 0; i < run; ++i) {
+    const auto page = pages[i].as_ref();
+    TRY(views.try_push(page->bytes()));
+  }
   Result<> read = image_->read(block, views.span());
   if (!read.ok() && run > 1) {
     // The damage may lie in what was read ahead only.
