@@ -105,7 +105,7 @@ static void own(void)
     r = usage(RUSAGE_SELF);
     CHECK(r.user + r.system >= all - 0.001 && r.user + r.system <= all + 0.1);
     clockid_t clock = (clockid_t)(~0u << 3 | 1); // user time of this process
-    CHECK(conf_now(clock) > 0.3 && conf_now(clock) < all - 0.3);
+    CHECK(conf_now(clock) > 0.1 && conf_now(clock) < all - 0.1); // Linux counts ticks here and scales nothing: on a busy machine far off
     CHECK(conf_now((clockid_t)(~0u << 3)) > all / 2); // user and system time by Linux's ticks: no exact sum
 }
 
