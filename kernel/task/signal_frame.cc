@@ -9,6 +9,7 @@
 #include "kernel/frame/user.h"
 #include "kernel/mm/address_space.h"
 #include "kernel/task/access.h"
+#include "kernel/task/user_registers.h"
 #include "kernel/task/vdso.h"
 
 namespace kernel {
@@ -19,53 +20,6 @@ constexpr std::uint64_t kRedZone = 128;
 constexpr std::uint64_t kFxsaveSize = 512;
 constexpr std::uint64_t kXsaveHeaderOffset = 512, kXsaveMinimum = 576;
 constexpr std::uint64_t kXfeatureFpSse = 3;
-constexpr std::uint64_t kFixedFlags = 0x202;  // reserved bit 1 and IF
-constexpr std::uint16_t kUserCs = 0x33, kUserSs = 0x2b;
-
-void registers_out(abi::SigContext& context, const frame::TrapFrame& frame) {
-  context.r8 = frame.r8;
-  context.r9 = frame.r9;
-  context.r10 = frame.r10;
-  context.r11 = frame.r11;
-  context.r12 = frame.r12;
-  context.r13 = frame.r13;
-  context.r14 = frame.r14;
-  context.r15 = frame.r15;
-  context.rdi = frame.rdi;
-  context.rsi = frame.rsi;
-  context.rbp = frame.rbp;
-  context.rbx = frame.rbx;
-  context.rdx = frame.rdx;
-  context.rax = frame.rax;
-  context.rcx = frame.rcx;
-  context.rsp = frame.rsp;
-  context.rip = frame.rip;
-  context.rflags = frame.rflags;
-  context.cs = kUserCs;
-  context.ss = kUserSs;
-}
-
-void registers_in(frame::TrapFrame& frame, const abi::SigContext& context) {
-  frame.r8 = context.r8;
-  frame.r9 = context.r9;
-  frame.r10 = context.r10;
-  frame.r11 = context.r11;
-  frame.r12 = context.r12;
-  frame.r13 = context.r13;
-  frame.r14 = context.r14;
-  frame.r15 = context.r15;
-  frame.rdi = context.rdi;
-  frame.rsi = context.rsi;
-  frame.rbp = context.rbp;
-  frame.rbx = context.rbx;
-  frame.rdx = context.rdx;
-  frame.rax = context.rax;
-  frame.rcx = context.rcx;
-  frame.rsp = context.rsp;
-  frame.rip = context.rip;
-  frame.rflags = (frame.rflags & ~kUserFlags) | (context.rflags & kUserFlags) | kFixedFlags;
-  frame.orig_rax = ~std::uint64_t{0};  // no system call to restart
-}
 
 // The 48 software bytes that tell a handler (and sigreturn) that the image is an XSAVE area with a trailing magic.
 abi::FpxSwBytes software_bytes(std::uint64_t state_size) {
@@ -196,7 +150,7 @@ Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAc
   content.uc.stack = task.altstack;
   content.uc.stack.flags = altstack_flags(task.altstack, frame.rsp) |
                            static_cast<std::int32_t>(static_cast<std::uint32_t>(task.altstack.flags) & abi::kSsAutoDisarm);
-  registers_out(content.uc.mcontext, frame);
+  show_registers(content.uc.mcontext, frame);
   content.uc.mcontext.err = task.fault_error;
   content.uc.mcontext.trapno = task.fault_vector;
   content.uc.mcontext.cr2 = task.fault_address;
@@ -235,7 +189,8 @@ Result<> pop_signal_frame(Task& task, frame::TrapFrame& frame) {
   if ((context.mcontext.cs | 3) != kUserCs) return Errno::fault;  // IRET would refuse any other code segment
   TRY(load_state(task, context.mcontext.fpstate));
   frame.mark_full();
-  registers_in(frame, context.mcontext);
+  take_registers(frame, context.mcontext);
+  frame.orig_rax = ~std::uint64_t{0};  // no system call to restart
   // As Linux: a bad stack setting in the frame is ignored.
   const auto flags = static_cast<std::uint32_t>(context.stack.flags);
   const std::uint32_t mode = flags & ~abi::kSsAutoDisarm;

@@ -34,8 +34,6 @@ Result<> push_signal_frame(Task& task, frame::TrapFrame& frame, const abi::SigAc
 // caller raises SIGSEGV) leaves the task as it is.
 Result<> pop_signal_frame(Task& task, frame::TrapFrame& frame);
 
-// Flags that a program may have set by sigreturn, or its tracer (FIX_EFLAGS of Linux): AC OF DF TF SF ZF AF PF CF RF.
-inline constexpr std::uint64_t kUserFlags = 0x40000 | 0x800 | 0x400 | 0x100 | 0x80 | 0x40 | 0x10 | 0x4 | 0x1 | 0x10000;
 // An XSAVE image that a program made. EFAULT: XRSTOR would refuse it.
 Result<> check_vector_state(std::span<const std::byte> area);
 

@@ -4,13 +4,12 @@
 #include "kernel/frame/cpu.h"
 #include "kernel/frame/user.h"
 #include "kernel/task/signal_frame.h"
+#include "kernel/task/user_registers.h"
 
 namespace kernel {
 
 namespace {
 
-constexpr std::uint64_t kUserCs = 0x33, kUserSs = 0x2b;
-constexpr std::uint64_t kFixedFlags = 0x202;
 constexpr std::size_t kSoftwareBytes = 464;  // of the legacy part: Linux says there which components the image may hold
 constexpr std::size_t kHeader = 512;
 constexpr std::size_t kMxcsr = 24;
@@ -21,27 +20,8 @@ constexpr std::uint64_t kX87AndSse = 3;
 abi::UserRegs get_registers(Task& task) {
   const frame::TrapFrame& frame = task.trap_frame();
   abi::UserRegs regs{};
-  regs.r15 = frame.r15;
-  regs.r14 = frame.r14;
-  regs.r13 = frame.r13;
-  regs.r12 = frame.r12;
-  regs.rbp = frame.rbp;
-  regs.rbx = frame.rbx;
-  regs.r11 = frame.r11;
-  regs.r10 = frame.r10;
-  regs.r9 = frame.r9;
-  regs.r8 = frame.r8;
-  regs.rax = frame.rax;
-  regs.rcx = frame.rcx;
-  regs.rdx = frame.rdx;
-  regs.rsi = frame.rsi;
-  regs.rdi = frame.rdi;
+  show_registers(regs, frame);
   regs.orig_rax = frame.orig_rax;
-  regs.rip = frame.rip;
-  regs.cs = kUserCs;
-  regs.rflags = frame.rflags;
-  regs.rsp = frame.rsp;
-  regs.ss = kUserSs;
   regs.fs_base = task.context().fs_base;
   return regs;
 }
@@ -50,25 +30,8 @@ Result<> set_registers(Task& task, const abi::UserRegs& regs) {
   const bool flat = regs.cs == kUserCs && regs.ss == kUserSs && regs.ds == 0 && regs.es == 0 && regs.fs == 0 && regs.gs == 0;
   if (!flat || regs.gs_base != 0 || regs.fs_base >= frame::user_window_end()) return Errno::io;
   frame::TrapFrame& frame = task.trap_frame();
-  frame.r15 = regs.r15;
-  frame.r14 = regs.r14;
-  frame.r13 = regs.r13;
-  frame.r12 = regs.r12;
-  frame.rbp = regs.rbp;
-  frame.rbx = regs.rbx;
-  frame.r11 = regs.r11;
-  frame.r10 = regs.r10;
-  frame.r9 = regs.r9;
-  frame.r8 = regs.r8;
-  frame.rax = regs.rax;
-  frame.rcx = regs.rcx;
-  frame.rdx = regs.rdx;
-  frame.rsi = regs.rsi;
-  frame.rdi = regs.rdi;
+  take_registers(frame, regs);
   frame.orig_rax = regs.orig_rax;
-  frame.rip = regs.rip;
-  frame.rflags = (frame.rflags & ~kUserFlags) | (regs.rflags & kUserFlags) | kFixedFlags;
-  frame.rsp = regs.rsp;
   task.context().fs_base = regs.fs_base;
   return {};
 }
