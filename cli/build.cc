@@ -108,7 +108,10 @@ int build(const BuildArguments& arguments) {
   const image::InstancePaths paths{"."};
   if (const image::Status instance = image::check_instance(paths); !instance) return report(instance.error());
   const image::Result<image::OcclumConfig> config = image::load_occlum_json(paths.config());
-  if (!config) return report(config.error());
+  if (!config) {
+    print_errors(config.error());
+    return static_cast<int>(Exit::failure);
+  }
   const image::Result<std::filesystem::path> kernel = find_kernel();
   if (!kernel) return report(kernel.error());
   const image::Result<std::filesystem::path> key = signing_key(arguments.sign_key);

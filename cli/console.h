@@ -17,8 +17,10 @@ enum class Exit : int {
   not_found = 127,     // run: the program is not in the image
 };
 
-// "occlum: error: ..." on stderr; each line of the text gets the prefix.
+// "occlum: error: ..." on stderr, one line whatever the text holds.
 void print_error(std::string_view text);
+// One such line for each line of the text.
+void print_errors(std::string_view lines);
 void print_warning(std::string_view text);
 // "occlum: ..." on stderr.
 void print_notice(std::string_view text);

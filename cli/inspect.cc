@@ -1,4 +1,3 @@
-#include <fcntl.h>
 #include <openssl/rand.h>
 
 #include <array>
@@ -58,18 +57,16 @@ int status() {
 int generate_image_key(const std::string& path) {
   if (path.empty()) return report("gen-image-key: PATH is empty");
   std::error_code error;
-  if (std::filesystem::exists(std::filesystem::symlink_status(path, error))) {
-    return report(fmt::format("{} exists: a key is never overwritten; choose another name, or remove it if nothing was encrypted with it", path));
-  }
+  const std::string taken = fmt::format("{} exists: a key is never overwritten; choose another name, or remove it if nothing was encrypted with it", path);
+  if (std::filesystem::exists(std::filesystem::symlink_status(path, error))) return report(taken);
   std::array<unsigned char, 16> key = {};
   if (RAND_bytes(key.data(), static_cast<int>(key.size())) != 1) return report("no random numbers from OpenSSL");
   std::string text;
   for (const unsigned char byte : key) text += fmt::format("{}{:02x}", text.empty() ? "" : "-", byte);
   text += '\n';
-  const image::Result<image::Fd> file = image::open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-  if (!file) return report(file.error());
-  const image::Bytes bytes(text.begin(), text.end());
-  if (const image::Status written = image::write_at(*file, 0, bytes, path); !written) return report(written.error());
+  const image::Result<bool> written = image::write_new_file(path, text, 0600);
+  if (!written) return report(written.error());
+  if (!*written) return report(taken);
   print_notice(fmt::format("wrote a new image key to {} (keep it secret)", path));
   return static_cast<int>(Exit::ok);
 }

@@ -79,6 +79,17 @@ image::Result<fs::path> user_folder() {
   return folder;
 }
 
+namespace {
+
+image::Result<fs::path> own_key(const fs::path& path) {
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0) return image::fail("{}: {}", path.string(), image::errno_text(errno));
+  if (info.st_uid == ::geteuid() && (info.st_mode & 077) == 0) return path;
+  return image::fail("{}: must belong to you with mode 0600: others could sign in your name (chmod 600 it, or give another with --sign-key)", path.string());
+}
+
+}  // namespace
+
 image::Result<fs::path> signing_key(const std::string& given) {
   std::error_code error;
   if (!given.empty()) {
@@ -86,16 +97,13 @@ image::Result<fs::path> signing_key(const std::string& given) {
     return image::fail("--sign-key {}: no such file (make one with `openssl genrsa -3 -out {} 3072`)", given, given);
   }
   const fs::path path = IMAGE_TRY(user_folder()) / "signing-key.pem";
-  struct stat info = {};
-  if (::stat(path.c_str(), &info) == 0) {
-    if (info.st_uid == ::geteuid() && (info.st_mode & 077) == 0) return path;
-    return image::fail("{}: must belong to you with mode 0600: others could sign in your name (chmod 600 it, or give another with --sign-key)", path.string());
-  }
+  if (fs::exists(fs::symlink_status(path, error))) return own_key(path);
   const sgx::Result<sgx::SigningKey> key = sgx::SigningKey::generate();
   if (!key) return image::fail("{}", key.error().message);
   const sgx::Result<std::string> pem = key->to_pem();
   if (!pem) return image::fail("{}", pem.error().message);
-  IMAGE_CHECK(image::write_text(path, *pem, 0600));
+  // Another build may have made one meanwhile: then that is the key, here too.
+  if (!IMAGE_TRY(image::write_new_file(path, *pem, 0600))) return own_key(path);
   print_notice(fmt::format("made a signing key of your own: {} (keep it secret; --sign-key takes another one)", path.string()));
   return path;
 }

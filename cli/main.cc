@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cli/verbs.h"
+#include "image/files.h"
 
 namespace cli {
 namespace {
@@ -202,6 +203,13 @@ int run_occlum(std::vector<std::string> arguments) {
   return parse(app, arguments, verb.starts_with('-') ? "occlum --help" : fmt::format("occlum {} --help", verb), run_action);
 }
 
+// What was printed must have arrived: a full disk is not a success.
+int finish_output(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  print_error(fmt::format("cannot write to standard output: {}", image::errno_text(errno)));
+  return code == 0 ? static_cast<int>(Exit::failure) : code;
+}
+
 }  // namespace
 }  // namespace cli
 
@@ -210,9 +218,9 @@ int main(int argc, char** argv) {
   try {
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
     const std::string name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "occlum";
-    return name == "copy_bom" ? cli::run_copy_bom(arguments) : cli::run_occlum(arguments);
+    return cli::finish_output(name == "copy_bom" ? cli::run_copy_bom(arguments) : cli::run_occlum(arguments));
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "occlum: error: %s\n", error.what());
+    cli::print_error(error.what());
     return static_cast<int>(cli::Exit::failure);
   }
 }

@@ -96,7 +96,10 @@ int run(const RunArguments& arguments) {
     return end_with(Exit::not_started, "this instance is not built: run `occlum build` first");
   }
   const image::Result<image::OcclumConfig> config = image::load_occlum_json(paths.config());
-  if (!config) return end_with(Exit::not_started, config.error());
+  if (!config) {
+    print_errors(config.error());
+    return static_cast<int>(Exit::not_started);
+  }
   if (!image::config_is_built(paths)) print_warning("Occlum.json has changed since the last build: run `occlum build` to make it take effect");
   const std::string& program = arguments.command.front();
   if (image::program_has_changed(paths, program)) {

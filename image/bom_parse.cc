@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <set>
 
 #include "image/bom.h"
 
@@ -63,7 +64,8 @@ Result<std::string> expand(const std::string& text, const Place& place) {
 }
 
 Result<std::string> parse_text(const YAML::Node& node, const Place& place) {
-  if (!node.IsDefined() || !node.IsScalar() || node.Scalar().empty()) return place.wrong("a text", kind_of(node));
+  const bool text = node.IsDefined() && node.IsScalar() && !node.Scalar().empty() && node.Scalar().find('\0') == std::string::npos;
+  if (!text) return place.wrong("a text", kind_of(node));
   return expand(node.Scalar(), place);
 }
 
@@ -77,8 +79,10 @@ Result<std::vector<std::string>> parse_texts(const YAML::Node& node, const Place
 
 Status check_keys(const YAML::Node& node, const Place& place, std::initializer_list<std::string_view> known) {
   if (!node.IsDefined() || !node.IsMap()) return place.wrong("a map", kind_of(node));
+  std::set<std::string> seen;
   for (const auto& entry : node) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
+    if (!seen.insert(key).second) return place.key(key).wrong("each key once", "the key twice");
     if (std::ranges::find(known, key) == known.end()) {
       return place.key(key).wrong(fmt::format("one of the keys {}", fmt::join(known, ", ")), "an unknown key");
     }

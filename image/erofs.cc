@@ -60,7 +60,7 @@ Status make_erofs(const std::filesystem::path& root, const std::filesystem::path
   if (!std::filesystem::is_directory(root, error)) return fail("{}: not a folder", root.string());
   // Without a checksum of block 0: it would have to follow the permission bits, and the hash tree covers every block anyway.
   const ChildResult child = IMAGE_TRY(run_program(
-      {"mkfs.erofs", "-x-1", "-U", std::string(kUuid), "--all-root", "--preserve-mtime", "-Enosbcrc", "--quiet", output.string(), root.string()},
+      {"mkfs.erofs", "-x-1", "-U", std::string(kUuid), "--all-root", "--preserve-mtime", "-Enosbcrc", fmt::format("--exclude-regex={}", kTempPattern), "--quiet", output.string(), root.string()},
       {fmt::format("SOURCE_DATE_EPOCH={}", options.epoch)}));
   if (!WIFEXITED(child.status) || WEXITSTATUS(child.status) != 0) {
     if (child.output.find("No space left") != std::string::npos) return fail("{}: no space left for the image", output.parent_path().string());

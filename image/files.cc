@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,6 +11,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 
@@ -37,7 +40,7 @@ Result<Fd> open_file(const fs::path& path, int flags, mode_t mode) {
 }
 
 Result<Bytes> read_file(const fs::path& path) {
-  const Fd file = IMAGE_TRY(open_file(path, O_RDONLY));
+  const Fd file = IMAGE_TRY(open_file(path, O_RDONLY | O_NONBLOCK));  // a FIFO is refused, not waited for
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) return fail("{}: {}", path.string(), errno_text(errno));
   if (!S_ISREG(info.st_mode)) return fail("{}: not a regular file", path.string());
@@ -101,14 +104,63 @@ Status make_folders(const fs::path& path) {
   return {};
 }
 
+Result<bool> write_new_file(const fs::path& path, std::string_view text, mode_t mode) {
+  TempFile temp(path);
+  const Bytes data(text.begin(), text.end());
+  const Fd file = IMAGE_TRY(open_file(temp.path(), O_WRONLY | O_CREAT | O_EXCL, mode));
+  if (::fchmod(file.get(), mode) != 0) return fail("{}: {}", path.string(), errno_text(errno));
+  IMAGE_CHECK(write_at(file, 0, data, path.string()));
+  if (::fsync(file.get()) != 0) return fail("{}: {}", path.string(), errno_text(errno));
+  return temp.commit_new();
+}
+
+// The name is not made from the target's: that may be as long as a name can be.
 TempFile::TempFile(const fs::path& target) : target_(target) {
   static std::atomic<unsigned> counter = 0;
-  path_ = target;
-  path_ += fmt::format(".tmp{}-{}", ::getpid(), counter++);
+  path_ = target.parent_path() / fmt::format("{}{}-{}.tmp", kTempPrefix, ::getpid(), counter++);
 }
 
 TempFile::~TempFile() {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  std::error_code error;
+  if (!path_.empty()) fs::remove_all(path_, error);
+}
+
+Result<bool> TempFile::commit_new() {
+  if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE) == 0) {
+    path_.clear();
+    return true;
+  }
+  // Not every file system can do that; then a second name for the file, and the first one goes with this object.
+  if (errno == EINVAL && ::link(path_.c_str(), target_.c_str()) == 0) return true;
+  if (errno == EEXIST) return false;
+  return fail("{}: cannot rename the finished file: {}", target_.string(), errno_text(errno));
+}
+
+bool is_temp_name(std::string_view name) {
+  constexpr std::string_view kEnd = ".tmp";
+  if (!name.starts_with(kTempPrefix) || !name.ends_with(kEnd) || name.size() <= kTempPrefix.size() + kEnd.size()) return false;
+  const std::string_view middle = name.substr(kTempPrefix.size(), name.size() - kTempPrefix.size() - kEnd.size());
+  const std::size_t dash = middle.find('-');
+  const auto is_number = [](std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos; };
+  return dash != std::string_view::npos && is_number(middle.substr(0, dash)) && is_number(middle.substr(dash + 1));
+}
+
+void remove_if_abandoned(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (!is_temp_name(name)) return;
+  const auto process = static_cast<pid_t>(std::strtol(name.c_str() + kTempPrefix.size(), nullptr, 10));
+  if (process <= 0 || ::kill(process, 0) == 0 || errno != ESRCH) return;
+  std::error_code error;
+  fs::remove_all(path, error);
+}
+
+std::string printable(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    result += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return result;
 }
 
 Status TempFile::commit() {
@@ -120,7 +172,7 @@ Status TempFile::commit() {
 }
 
 Result<MappedFile> MappedFile::open(const fs::path& path) {
-  const Fd file = IMAGE_TRY(open_file(path, O_RDONLY));
+  const Fd file = IMAGE_TRY(open_file(path, O_RDONLY | O_NONBLOCK));
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) return fail("{}: {}", path.string(), errno_text(errno));
   if (!S_ISREG(info.st_mode)) return fail("{}: not a regular file", path.string());

@@ -56,7 +56,10 @@ Status write_text(const std::filesystem::path& path, std::string_view text, mode
 // Makes a folder and its parents; an existing folder is fine. New folders have mode 0755 whatever the umask.
 Status make_folders(const std::filesystem::path& path);
 
-// A name for a temporary file beside `path`; the file is removed when the object dies unless it was renamed.
+// Writes a file that must not be there yet, and its content to the disk. False if there is one: then nothing was changed.
+Result<bool> write_new_file(const std::filesystem::path& path, std::string_view text, mode_t mode);
+
+// A name for a temporary file or folder beside `path`; what it names is removed when the object dies unless it was renamed.
 class TempFile {
  public:
   explicit TempFile(const std::filesystem::path& target);
@@ -66,11 +69,24 @@ class TempFile {
   const std::filesystem::path& path() const { return path_; }
   // Gives the file its final name.
   Status commit();
+  // The same, but false if the final name is taken.
+  Result<bool> commit_new();
 
  private:
   std::filesystem::path target_;
   std::filesystem::path path_;
 };
+
+// A command that is killed leaves its temporary names behind. They begin with this, end in ".tmp" and name the process.
+inline constexpr std::string_view kTempPrefix = ".occlum-";
+bool is_temp_name(std::string_view name);
+// The same as an extended regular expression over paths.
+inline constexpr std::string_view kTempPattern = R"((^|/)\.occlum-[0-9]+-[0-9]+\.tmp$)";
+// Removes a file or folder with a temporary name if the process that it names is gone.
+void remove_if_abandoned(const std::filesystem::path& path);
+
+// Text with control characters written as \xNN: names come from anywhere and must not break lines or move the cursor.
+std::string printable(std::string_view text);
 
 // A read-only mapping of a file; empty files give an empty span.
 class MappedFile {

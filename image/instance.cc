@@ -25,29 +25,38 @@ namespace {
 // The running builder: another version may make another image of the same input.
 constexpr std::string_view kBuilder = "/proc/self/exe";
 
+// Linux allows 255 bytes; mkfs.erofs 1.5 fails on the last one, with a message that names nothing.
+constexpr std::size_t kLongestName = 254;
+
 // A digest over names, types, sizes and times below a folder: it changes when a file changes.
-Status digest_folder(const fs::path& folder, const std::string& prefix, std::string& list) {
+// `abandoned` gets the temporary files met: they do not count.
+Status digest_folder(const fs::path& folder, const std::string& prefix, std::string& list, std::vector<fs::path>& abandoned) {
   std::error_code error;
   std::vector<fs::path> entries;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) entries.push_back(it->path());
   if (error) return fail("{}: {}", folder.string(), error.message());
   std::ranges::sort(entries);
   for (const fs::path& path : entries) {
+    if (is_temp_name(path.filename().string())) {
+      abandoned.push_back(path);
+      continue;
+    }
     struct stat info = {};
     if (::lstat(path.c_str(), &info) != 0) return fail("{}: {}", path.string(), errno_text(errno));
     const std::string name = prefix + "/" + path.filename().string();
+    if (path.filename().string().size() > kLongestName) return fail("image{}: its name is longer than {} bytes, which mkfs.erofs cannot pack", name, kLongestName);
     list += fmt::format("{}\n{:o} {} {} {}.{} {}.{}\n", name, info.st_mode, info.st_ino, info.st_size, info.st_mtim.tv_sec,
                         info.st_mtim.tv_nsec, info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
-    if (S_ISDIR(info.st_mode)) IMAGE_CHECK(digest_folder(path, name, list));
+    if (S_ISDIR(info.st_mode)) IMAGE_CHECK(digest_folder(path, name, list, abandoned));
   }
   return {};
 }
 
 std::string digest_text(const std::string& text) { return hex(sha256(Bytes(text.begin(), text.end()))); }
 
-Result<std::string> digest_image_folder(const fs::path& folder) {
+Result<std::string> digest_image_folder(const fs::path& folder, std::vector<fs::path>& abandoned) {
   std::string list;
-  IMAGE_CHECK(digest_folder(folder, "", list));
+  IMAGE_CHECK(digest_folder(folder, "", list, abandoned));
   return digest_text(list);
 }
 
@@ -141,9 +150,27 @@ Status write_bill(const InstancePaths& paths, const ImageResult& image, const Bu
 }
 
 // What the image depends on.
-Result<std::string> image_inputs(const InstancePaths& paths, std::uint64_t epoch, bool keep_modes) {
-  return fmt::format("{} {} {} {}", file_mark(kBuilder), epoch, keep_modes, IMAGE_TRY(digest_image_folder(paths.image())));
+Result<std::string> image_inputs(const InstancePaths& paths, std::uint64_t epoch, bool keep_modes, std::vector<fs::path>& abandoned) {
+  return fmt::format("{} {} {} {}", file_mark(kBuilder), epoch, keep_modes, IMAGE_TRY(digest_image_folder(paths.image(), abandoned)));
 }
+
+// What builds that were killed have left in build/. Only for who holds the instance: then none of it is in use.
+void remove_leftovers(const InstancePaths& paths) {
+  std::error_code error;
+  std::vector<fs::path> leftovers;
+  for (fs::directory_iterator it(paths.build(), error), end; !error && it != end; it.increment(error)) {
+    if (it->path().filename().string().starts_with(kTempPrefix)) leftovers.push_back(it->path());
+  }
+  for (const fs::path& path : leftovers) fs::remove(path, error);
+}
+
+// Products under temporary names. They get their own together, when all are complete: a build that fails or is killed on its way leaves
+// what ran before.
+struct Staged {
+  explicit Staged(const InstancePaths& paths) : image(paths.image_file()), enclave(paths.enclave_file()) {}
+  TempFile image;
+  TempFile enclave;
+};
 
 // Copies what programs in image/ need from this machine. Existing files are never replaced.
 Status copy_missing(const InstancePaths& paths, const BuildOptions& options) {
@@ -168,28 +195,34 @@ Status warn_of_missing(const InstancePaths& paths, const BuildOptions& options) 
   return {};
 }
 
-Result<ImageResult> update_image(const InstancePaths& paths, const BuildOptions& options, json& stamp, bool& was_current) {
+Result<ImageResult> update_image(const InstancePaths& paths, const BuildOptions& options, const fs::path& output, json& stamp, bool& was_current) {
   if (options.autodep) IMAGE_CHECK(copy_missing(paths, options));
-  const std::string inputs = IMAGE_TRY(image_inputs(paths, options.epoch, options.keep_modes));
+  std::vector<fs::path> abandoned;
+  const std::string inputs = IMAGE_TRY(image_inputs(paths, options.epoch, options.keep_modes, abandoned));
+  for (const fs::path& path : abandoned) remove_if_abandoned(path);
   was_current = !options.force && stamp_text(stamp, "image_inputs") == inputs && stamp_text(stamp, "image_mark") == file_mark(paths.image_file());
   if (was_current) return load_image_stamp(stamp);
   IMAGE_CHECK(warn_of_missing(paths, options));
   const ImageResult result =
-      IMAGE_TRY(build_image(paths.image(), paths.image_file(), {.epoch = options.epoch, .keep_modes = options.keep_modes, .progress = options.progress}));
+      IMAGE_TRY(build_image(paths.image(), output, {.epoch = options.epoch, .keep_modes = options.keep_modes, .progress = options.progress}));
   stamp["image_inputs"] = inputs;
   stamp["image_epoch"] = options.epoch;
   stamp["image_keep_modes"] = options.keep_modes;
-  stamp["image_mark"] = file_mark(paths.image_file());
+  stamp["image_mark"] = file_mark(output);
   save_image_stamp(stamp, result);
   return result;
 }
 
-Status update_enclave(const InstancePaths& paths, const BuildOptions& options, const OcclumConfig& config, const ImageResult& image,
-                      json& stamp, BuildResult& result) {
-  const Bytes blob = make_config_blob(config, image.verity, options.epoch);
-  const sgx::Result<sgx::SigningKey> key = sgx::SigningKey::load(options.signing_key.string());
-  if (!key) return fail("{}", key.error().message);
-  const sgx::Result<sgx::Hash> mrsigner = key->mrsigner();
+struct EnclaveInputs {
+  const OcclumConfig& config;
+  const ImageResult& image;
+  const sgx::SigningKey& key;
+};
+
+Status update_enclave(const InstancePaths& paths, const BuildOptions& options, const EnclaveInputs& from, const fs::path& output, json& stamp,
+                      BuildResult& result) {
+  const Bytes blob = make_config_blob(from.config, from.image.verity, options.epoch);
+  const sgx::Result<sgx::Hash> mrsigner = from.key.mrsigner();
   if (!mrsigner) return fail("{}", mrsigner.error().message);
   result.mrsigner = hex(*mrsigner);
   const std::string inputs = fmt::format("{} {} {} {}", file_mark(kBuilder), hex(sha256(blob)), hex(IMAGE_TRY(sha256_file(options.kernel))), result.mrsigner);
@@ -198,12 +231,12 @@ Status update_enclave(const InstancePaths& paths, const BuildOptions& options, c
   result.mrenclave = stamp_text(stamp, "mrenclave");
   if (result.enclave_was_current) return {};
   options.progress("measuring and signing the enclave");
-  const sgx::EnclaveFileInputs enclave = {.kernel_path = options.kernel.string(), .config = blob, .signing = signing_params(config)};
-  const sgx::Result<sgx::Hash> mrenclave = sgx::write_enclave_file(enclave, *key, paths.enclave_file().string());
+  const sgx::EnclaveFileInputs enclave = {.kernel_path = options.kernel.string(), .config = blob, .signing = signing_params(from.config)};
+  const sgx::Result<sgx::Hash> mrenclave = sgx::write_enclave_file(enclave, from.key, output.string());
   if (!mrenclave) return fail("{}", mrenclave.error().message);
   result.mrenclave = hex(*mrenclave);
   stamp["enclave_inputs"] = inputs;
-  stamp["enclave_mark"] = file_mark(paths.enclave_file());
+  stamp["enclave_mark"] = file_mark(output);
   stamp["mrenclave"] = result.mrenclave;
   return {};
 }
@@ -217,6 +250,31 @@ Status check_instance(const InstancePaths& paths) {
               fs::absolute(paths.root, error).lexically_normal().string());
 }
 
+namespace {
+
+Status fill_instance(const InstancePaths& paths) {
+  std::error_code error;
+  IMAGE_CHECK(make_folders(paths.root));
+  for (fs::directory_iterator it(paths.root, error), end; !error && it != end; it.increment(error)) remove_if_abandoned(it->path());
+  TempFile image(paths.image());
+  IMAGE_CHECK(make_folders(image.path()));
+  ImageTree tree(image.path(), {});
+  IMAGE_CHECK(fill_skeleton(tree));
+  IMAGE_CHECK(make_folders(paths.root / "run"));
+  // Last, the file that makes the folder an instance; without it the rest goes again.
+  TempFile config(paths.config());
+  Status done = write_text(config.path(), occlum_json_template());
+  if (done) done = image.commit();
+  if (done) done = config.commit();
+  if (!done) {
+    fs::remove_all(paths.image(), error);  // ours, if it is there: it was not before
+    fs::remove(paths.root / "run", error);
+  }
+  return done;
+}
+
+}  // namespace
+
 Status init_instance(const InstancePaths& paths) {
   std::error_code error;
   for (const fs::path& taken : {paths.config(), paths.image(), paths.build()}) {
@@ -224,12 +282,10 @@ Status init_instance(const InstancePaths& paths) {
       return fail("{} exists: this folder holds an instance already (remove it, or use another folder)", taken.string());
     }
   }
-  IMAGE_CHECK(make_folders(paths.root));
-  IMAGE_CHECK(make_folders(paths.image()));
-  IMAGE_CHECK(make_folders(paths.root / "run"));
-  ImageTree tree(paths.image(), {});
-  IMAGE_CHECK(fill_skeleton(tree));
-  return write_text(paths.config(), occlum_json_template());  // last: it makes the folder an instance
+  const bool was_there = fs::exists(paths.root, error);
+  const Status made = fill_instance(paths);
+  if (!made && !was_there) fs::remove(paths.root, error);  // if it is empty: whatever came there meanwhile stays
+  return made;
 }
 
 Result<BuildResult> build_instance(const InstancePaths& paths, const BuildOptions& options) {
@@ -243,14 +299,20 @@ Result<BuildResult> build_instance(const InstancePaths& paths, const BuildOption
   if (!fs::is_directory(paths.image(), error)) {
     return fail("{}: the image folder is missing: fill it by hand or with `occlum copy_bom`", paths.image().string());
   }
+  const sgx::Result<sgx::SigningKey> key = sgx::SigningKey::load(options.signing_key.string());
+  if (!key) return fail("{}", key.error().message);
   const Fd lock = IMAGE_TRY(lock_instance(paths));
   IMAGE_CHECK(make_folders(paths.build()));
   if (::access(paths.build().c_str(), W_OK) != 0) return fail("{}: cannot be written: {}", paths.build().string(), errno_text(errno));
+  remove_leftovers(paths);
   json stamp = load_stamp(paths);
   BuildResult result;
-  const ImageResult image = IMAGE_TRY(update_image(paths, options, stamp, result.image_was_current));
+  Staged staged(paths);
+  const ImageResult image = IMAGE_TRY(update_image(paths, options, staged.image.path(), stamp, result.image_was_current));
   result.stats = image.stats;
-  IMAGE_CHECK(update_enclave(paths, options, config, image, stamp, result));
+  IMAGE_CHECK(update_enclave(paths, options, {config, image, *key}, staged.enclave.path(), stamp, result));
+  if (!result.image_was_current) IMAGE_CHECK(staged.image.commit());
+  if (!result.enclave_was_current) IMAGE_CHECK(staged.enclave.commit());
   if (!result.image_was_current || !result.enclave_was_current || !fs::exists(paths.bill(), error)) IMAGE_CHECK(write_bill(paths, image, result));
   stamp["config"] = IMAGE_TRY(read_text(paths.config()));  // whole: comparing needs no hash library at each run
   IMAGE_CHECK(write_text(paths.stamp(), stamp.dump(2) + "\n"));
@@ -273,7 +335,8 @@ Result<BuildState> build_state(const InstancePaths& paths) {
   if (!fs::is_directory(paths.image(), error)) return BuildState::current;
   const auto keep = stamp.find("image_keep_modes");
   const bool keep_modes = keep != stamp.end() && keep->is_boolean() && keep->get<bool>();
-  const std::string inputs = IMAGE_TRY(image_inputs(paths, stamp_number(stamp, "image_epoch"), keep_modes));
+  std::vector<fs::path> ignored;
+  const std::string inputs = IMAGE_TRY(image_inputs(paths, stamp_number(stamp, "image_epoch"), keep_modes, ignored));
   return stamp_text(stamp, "image_inputs") == inputs ? BuildState::current : BuildState::stale;
 }
 

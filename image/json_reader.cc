@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include "image/files.h"
+
 namespace image {
 namespace {
 
@@ -30,7 +32,7 @@ std::string size_expectation(const SizeRange& range) {
 }  // namespace
 
 void JsonErrors::add(std::string_view path, std::string_view expected, std::string_view found) {
-  lines_.push_back(fmt::format("{}: {}: expected {}, found {}", file_, path.empty() ? "(top level)" : path, expected, found));
+  lines_.push_back(printable(fmt::format("{}: {}: expected {}, found {}", file_, path.empty() ? "(top level)" : path, expected, found)));
 }
 
 void JsonErrors::add_value(std::string_view path, std::string_view expected, const json& found) { add(path, expected, shown(found)); }
@@ -66,8 +68,14 @@ std::string format_size(std::uint64_t bytes) {
 }
 
 std::optional<json> parse_json(std::string_view text, JsonErrors& errors) {
+  constexpr int kDeepest = 32;  // four times what a right file needs; printing a value takes stack for each level
+  bool too_deep = false;
   std::vector<std::set<std::string>> keys;
-  const json::parser_callback_t watch = [&](int, json::parse_event_t event, json& parsed) {
+  const json::parser_callback_t watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > kDeepest) {
+      too_deep = true;
+      return false;
+    }
     if (event == json::parse_event_t::object_start) keys.emplace_back();
     if (event == json::parse_event_t::object_end && !keys.empty()) keys.pop_back();
     if (event == json::parse_event_t::key && !keys.empty() && !keys.back().insert(parsed.get<std::string>()).second) {
@@ -76,7 +84,10 @@ std::optional<json> parse_json(std::string_view text, JsonErrors& errors) {
     return true;
   };
   try {
-    return json::parse(text, watch);
+    json value = json::parse(text, watch);
+    if (!too_deep) return value;
+    errors.add("", fmt::format("values nested at most {} deep", kDeepest), "deeper ones");
+    return std::nullopt;
   } catch (const json::exception& error) {
     std::string message = error.what();  // "[json.exception...] parse error at line 3, column 5: ..."
     const std::size_t start = message.find("] ");

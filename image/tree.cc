@@ -85,7 +85,7 @@ Status ImageTree::make_folder(std::string_view path) {
 }
 
 Status ImageTree::copy_file(const fs::path& host, std::string_view path) {
-  const Fd from = IMAGE_TRY(open_file(host, O_RDONLY));
+  const Fd from = IMAGE_TRY(open_file(host, O_RDONLY | O_NONBLOCK));
   struct stat info = {};
   if (::fstat(from.get(), &info) != 0) return fail("{}: {}", host.string(), errno_text(errno));
   if (!S_ISREG(info.st_mode)) return fail("{}: not a regular file", host.string());

@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -258,6 +260,136 @@ class CliTest(unittest.TestCase):
             self.assertTrue(os.path.exists(os.path.join(self.folder, root, "lib64/ld-linux-x86-64.so.2")))
         self.bad(1, "no-such.yaml", "bom", "-f", "no-such.yaml", "--root", "d")
         self.bad(2, "--root", "bom", "-f", "bom.yaml")
+
+    def products(self, folder):
+        return {name: sha256(os.path.join(folder, "build", name)) for name in ("image.bin", "enclave.bin", "image.json")}
+
+    def add(self, folder, name, text="x"):
+        with open(os.path.join(folder, "image", name), "w") as file:
+            file.write(text)
+
+    def test_a_build_that_fails_leaves_what_ran_before(self):
+        folder = self.instance()
+        self.good("build", cwd=folder)
+        before = self.products(folder)
+        subprocess.run(["openssl", "genrsa", "-out", os.path.join(self.folder, "wrong.pem"), "2048"], check=True, capture_output=True)
+        self.add(folder, "etc/added")
+        self.bad(1, "wrong.pem", "build", "--sign-key", "../wrong.pem", cwd=folder)
+        with open(KERNEL, "rb") as kernel, open(os.path.join(self.folder, "cut.elf"), "wb") as cut:
+            cut.write(kernel.read(4096))
+        self.bad(1, "", "build", cwd=folder, OCCLUM_KERNEL=os.path.join(self.folder, "cut.elf"))
+        long_name = "n" * 255
+        self.add(folder, "etc/" + long_name)
+        self.bad(1, "longer than 254 bytes", "build", cwd=folder)
+        os.remove(os.path.join(folder, "image/etc", long_name))
+        self.assertEqual(self.products(folder), before)
+        self.assertEqual(sorted(os.listdir(os.path.join(folder, "build"))), sorted(before))
+        self.assertIn("changed since", self.good("status", cwd=folder).stdout)
+        self.good("build", cwd=folder)
+        self.assertNotEqual(self.products(folder), before)
+
+    def test_a_build_that_is_killed_leaves_what_ran_before(self):
+        folder = self.instance()
+        self.good("build", cwd=folder)
+        before = self.products(folder)
+        for step in range(12):
+            with subprocess.Popen([OCCLUM, "build", "-f"], cwd=folder, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+                try:
+                    build.wait(timeout=0.02 * step)
+                except subprocess.TimeoutExpired:
+                    build.send_signal(signal.SIGKILL if step % 2 else signal.SIGINT)
+            self.assertEqual(self.products(folder), before)  # the same input gives the same bytes, whole
+        self.good("build", "-f", cwd=folder)
+        self.assertEqual(self.products(folder), before)
+        self.assertEqual(sorted(os.listdir(os.path.join(folder, "build"))), sorted(before))
+
+    def test_leftovers_of_killed_commands_do_not_get_into_the_image(self):
+        folder = self.instance()
+        self.good("build", cwd=folder)
+        before = self.products(folder)
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        abandoned, in_use = f"etc/.occlum-{gone.pid}-3.tmp", f"etc/.occlum-{os.getpid()}-0.tmp"
+        self.add(folder, abandoned)
+        self.add(folder, in_use)
+        self.good("build", "-f", cwd=folder)
+        self.assertEqual(self.products(folder), before)
+        self.assertFalse(os.path.exists(os.path.join(folder, "image", abandoned)))
+        self.assertTrue(os.path.exists(os.path.join(folder, "image", in_use)))
+        os.mkdir(os.path.join(self.folder, "half"))
+        os.makedirs(os.path.join(self.folder, f"half/.occlum-{gone.pid}-0.tmp/bin"))
+        self.good("new", "half")
+        self.assertEqual(sorted(os.listdir(os.path.join(self.folder, "half"))), ["Occlum.json", "image", "run"])
+
+    def limited(self, size, *arguments, **options):
+        """Runs as on a disk with room for `size` bytes in a file."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        return subprocess.run([OCCLUM, *arguments], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=120, preexec_fn=limit,
+                              restore_signals=False, **options)
+
+    def test_nothing_is_left_of_what_does_not_fit(self):
+        result = self.limited(100000, "new", "small")
+        self.assertEqual((result.returncode, len(result.stderr.splitlines())), (1, 1), result.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "small")))
+        self.assertEqual(self.limited(0, "gen-image-key", "key").returncode, 1)
+        self.assertEqual(os.listdir(self.folder), ["home"])
+        self.good("gen-image-key", "key")
+
+    def test_two_first_builds_at_once_have_one_signer(self):
+        folders = [self.instance(name) for name in ("one", "two", "three")]
+        builds = [subprocess.Popen([OCCLUM, "build"], cwd=folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                  for folder in folders]
+        said = [build.communicate(timeout=120) for build in builds]
+        self.assertEqual([build.returncode for build in builds], [0, 0, 0], said)
+        self.assertEqual(len({re.search("MRSIGNER .*", out).group() for out, _ in said}), 1)
+        self.assertEqual(sum("made a signing key" in err for _, err in said), 1)
+
+    def test_output_that_nobody_takes(self):
+        folder = self.instance()
+        self.good("build", cwd=folder)
+        script = f'cd {folder}; OCCLUM={OCCLUM}; '
+        for command, code in (("$OCCLUM print mrenclave >/dev/full", 1), ("$OCCLUM help >/dev/full", 1), ("$OCCLUM print mrenclave >&-", 1),
+                              ("$OCCLUM build -f 2>&- >/dev/null", 0), ("$OCCLUM build -f 2>/dev/full >/dev/null", 0),
+                              ("$OCCLUM print mrenclave 2>/dev/full >/dev/full", 1)):
+            with self.subTest(command=command):
+                result = subprocess.run(["sh", "-c", script + command], env=self.env, capture_output=True, text=True, timeout=120)
+                self.assertEqual(result.returncode, code, result.stderr)
+                self.assertLessEqual(len(result.stderr.splitlines()), 1)
+
+    def test_one_mistake_is_one_line_whatever_the_names(self):
+        folder = self.instance()
+        self.good("build", cwd=folder)
+        self.assertEqual(len(self.bad(127, "/bin/a\\x0ab\\x1b[2J", "run", "/bin/a\nb\x1b[2J", cwd=folder).stderr.splitlines()), 1)
+        path = os.path.join(folder, "Occlum.json")
+        deep = 300000
+        for text, part in (('{"a\\nb": 1, "a\\nb": 2}', "the key twice"), ("[" * deep, ""), ("[" * deep + "]" * deep, "nested at most 32 deep"),
+                           ('{"a":' * deep + "1" + "}" * deep, "nested at most 32 deep")):
+            with open(path, "w") as file:
+                file.write(text)
+            self.assertEqual(len(self.bad(1, part, "build", cwd=folder).stderr.splitlines()), 1)
+
+    def test_bom_files_that_are_none(self):
+        bom = os.path.join(self.folder, "b.yaml")
+        for text, part in (("targets: []\ntargets: []\n", "each key once"), ('targets: [{target: "/a\\0b"}]\n', "expected a text"), ("[" * 100000, ""),
+                           ("targets: &a [*a]\n", ""), ("targets:\n\t- x\n", "b.yaml: line 2")):
+            with open(bom, "w") as file:
+                file.write(text)
+            self.assertEqual(len(self.bad(1, part, "bom", "-f", bom, "--root", "r").stderr.splitlines()), 1)
+        os.mkfifo(os.path.join(self.folder, "fifo"))
+        self.bad(1, "not a regular file", "bom", "-f", "fifo", "--root", "r")
+        with open(bom, "w") as file:
+            file.write("includes: [b.yaml]\ntargets: [{target: /bin, copy: [{files: [/bin/cat]}]}]\n")
+        self.good("bom", "-f", bom, "--root", "r")
+        # A name as long as a name can be leaves no room for a longer temporary one.
+        longest = "n" * 255
+        with open(os.path.join(self.folder, longest), "w") as file:
+            file.write("x")
+        with open(bom, "w") as file:
+            file.write("targets: [{target: /etc, copy: [{files: [" + os.path.join(self.folder, longest) + "]}]}]\n")
+        self.good("bom", "-f", bom, "--root", "r")
+        self.assertEqual(os.listdir(os.path.join(self.folder, "r/etc")), [longest])
 
     def build_as(self, name, umask, zone, reverse, user=None):
         """An instance filled and built under other circumstances; returns the hashes of its products."""
