@@ -58,6 +58,7 @@ PROGRAMS = {
     "system": ("system.c", "gcc", []),
     "startup": ("startup.c", "gcc", []),
     "calls": ("calls.c", "gcc", []),
+    "seldom": ("seldom.c", "gcc", []),
     "depths": ("depths.c", "gcc", []),
     "jit": ("jit.c", "gcc", []),
     "errno_table": ("errno_table.c", "gcc", []),
@@ -81,7 +82,7 @@ PROGRAMS = {
 # Built like these, run by cases of their own.
 TOOLS = {name: (name + ".c", "gcc", []) for name in ("fuzz", "ptrace_smash", "crowd", "chaos", "mistake")}
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
-NEEDS_ROOT = {"attrs", "limits", "ptrace", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
+NEEDS_ROOT = {"attrs", "limits", "ptrace", "remote", "system", "calls", "seldom", "sysv", "pidfd"}  # they print what only root gets
 
 
 def conformance():

@@ -47,8 +47,11 @@ Result<std::uint64_t> do_wait(Task& task, Fd epoll, UserPtr<abi::EpollEvent> eve
   return std::uint64_t{TRY(file->as_epoll()->wait(sink, static_cast<std::size_t>(count), deadline))};
 }
 
-Result<> apply_mask(Task& task, UserPtr<const std::uint64_t> mask) {
-  if (!mask.is_null()) task.set_temporary_mask(TRY(mask.load()));
+// EINVAL for another size of the set.
+Result<> apply_mask(Task& task, UserPtr<const std::uint64_t> mask, std::uint64_t size) {
+  if (mask.is_null()) return {};
+  if (size != sizeof(std::uint64_t)) return Errno::inval;
+  task.set_temporary_mask(TRY(mask.load()));
   return {};
 }
 
@@ -87,15 +90,14 @@ Result<std::uint64_t> sys_epoll_wait(Task& task, Fd epoll, UserPtr<abi::EpollEve
 
 Result<std::uint64_t> sys_epoll_pwait(Task& task, Fd epoll, UserPtr<abi::EpollEvent> events, std::int32_t count, std::int32_t timeout_ms,
                                       UserPtr<const std::uint64_t> mask, std::uint64_t mask_size) {
-  if (!mask.is_null() && mask_size != sizeof(std::uint64_t)) return Errno::inval;
-  TRY(apply_mask(task, mask));
+  TRY(apply_mask(task, mask, mask_size));
   auto result = do_wait(task, epoll, events, count, deadline_after(timeout_ms));
   if (result.ok()) task.restore_signal_mask();
   return result;
 }
 
 Result<std::uint64_t> sys_epoll_pwait2(Task& task, Fd epoll, UserPtr<abi::EpollEvent> events, std::int32_t count,
-                                       UserPtr<const abi::Timespec> timeout, UserPtr<const std::uint64_t> mask) {
+                                       UserPtr<const abi::Timespec> timeout, UserPtr<const std::uint64_t> mask, std::uint64_t mask_size) {
   Instant deadline = kNever;
   if (!timeout.is_null()) {
     const abi::Timespec wanted = TRY(timeout.load());
@@ -105,7 +107,7 @@ Result<std::uint64_t> sys_epoll_pwait2(Task& task, Fd epoll, UserPtr<abi::EpollE
                      __builtin_add_overflow(total, static_cast<std::uint64_t>(wanted.nsec), &total);
     if (!far) deadline = total == 0 ? 0 : monotonic_now() + total;
   }
-  TRY(apply_mask(task, mask));
+  TRY(apply_mask(task, mask, mask_size));
   auto result = do_wait(task, epoll, events, count, deadline);
   if (result.ok()) task.restore_signal_mask();
   return result;

@@ -18,7 +18,7 @@ Result<std::uint64_t> sys_epoll_wait(Task& task, Fd epoll, UserPtr<abi::EpollEve
 Result<std::uint64_t> sys_epoll_pwait(Task& task, Fd epoll, UserPtr<abi::EpollEvent> events, std::int32_t count, std::int32_t timeout_ms,
                                       UserPtr<const std::uint64_t> mask, std::uint64_t mask_size);
 Result<std::uint64_t> sys_epoll_pwait2(Task& task, Fd epoll, UserPtr<abi::EpollEvent> events, std::int32_t count,
-                                       UserPtr<const abi::Timespec> timeout, UserPtr<const std::uint64_t> mask);
+                                       UserPtr<const abi::Timespec> timeout, UserPtr<const std::uint64_t> mask, std::uint64_t mask_size);
 Result<std::int32_t> sys_eventfd(Task& task, std::uint32_t initial);
 Result<std::int32_t> sys_eventfd2(Task& task, std::uint32_t initial, std::uint32_t flags);
 

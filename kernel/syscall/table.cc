@@ -45,14 +45,14 @@ constexpr SyscallEntry bind(const char* name) {
 consteval Table make_table() {
   Table table{};
   // --- memory (kernel/syscall/memory.h) ---
-  entry(9, "mmap", sys_mmap);
+  entry(9, "mmap", sys_mmap);  // MAP_HUGETLB is ENOMEM: there are no huge pages
   entry(10, "mprotect", sys_mprotect);
   entry(11, "munmap", sys_munmap);
   entry(12, "brk", sys_brk);
-  entry(25, "mremap", sys_mremap);
+  entry(25, "mremap", sys_mremap);  // an old size of 0 (shared pages at a second address) is EINVAL
   entry(26, "msync", sys_msync);
   entry(27, "mincore", sys_mincore);
-  entry(28, "madvise", sys_madvise);
+  entry(28, "madvise", sys_madvise);  // hints change nothing (HUGEPAGE, COLD, PAGEOUT, MERGEABLE...); REMOVE on a file's mapping is EOPNOTSUPP; no HWPOISON
   entry(149, "mlock", sys_mlock);
   entry(150, "munlock", sys_munlock);
   entry(151, "mlockall", sys_mlockall);
@@ -60,7 +60,7 @@ consteval Table make_table() {
   entry(310, "process_vm_readv", sys_process_vm_readv);
   entry(311, "process_vm_writev", sys_process_vm_writev);
   entry(325, "mlock2", sys_mlock2);
-  entry(329, "pkey_mprotect", sys_pkey_mprotect);
+  entry(329, "pkey_mprotect", sys_pkey_mprotect);  // key -1 only: there are no protection keys
   // --- files (file.h, directory.h, path.h, stat.h) ---
   entry(0, "read", sys_read);
   entry(1, "write", sys_write);
@@ -79,7 +79,7 @@ consteval Table make_table() {
   entry(32, "dup", sys_dup);
   entry(33, "dup2", sys_dup2);
   entry(40, "sendfile", sys_sendfile);
-  entry(72, "fcntl", sys_fcntl);
+  entry(72, "fcntl", sys_fcntl);  // leases are EINVAL
   entry(73, "flock", sys_flock);
   entry(74, "fsync", sys_fsync);
   entry(75, "fdatasync", sys_fdatasync);
@@ -109,9 +109,9 @@ consteval Table make_table() {
   entry(138, "fstatfs", sys_fstatfs);
   entry(161, "chroot", sys_chroot);
   entry(162, "sync", sys_sync);
-  entry(165, "mount", sys_mount);
-  entry(166, "umount2", sys_umount2);
-  entry(187, "readahead", sys_readahead);
+  entry(165, "mount", sys_mount);  // binding, moving and propagation are EINVAL; MS_SYNCHRONOUS, MS_DIRSYNC and times beyond MS_NOATIME change nothing
+  entry(166, "umount2", sys_umount2);  // MNT_EXPIRE is EINVAL
+  entry(187, "readahead", sys_readahead);  // changes nothing
   entry(188, "setxattr", sys_setxattr);
   entry(189, "lsetxattr", sys_lsetxattr);
   entry(190, "fsetxattr", sys_fsetxattr);
@@ -125,7 +125,7 @@ consteval Table make_table() {
   entry(198, "lremovexattr", sys_lremovexattr);
   entry(199, "fremovexattr", sys_fremovexattr);
   entry(217, "getdents64", sys_getdents64);
-  entry(221, "fadvise64", sys_fadvise64);
+  entry(221, "fadvise64", sys_fadvise64);  // changes nothing
   entry(235, "utimes", sys_utimes);
   entry(257, "openat", sys_openat);
   entry(258, "mkdirat", sys_mkdirat);
@@ -148,13 +148,13 @@ consteval Table make_table() {
   entry(296, "pwritev", sys_pwritev);
   entry(306, "syncfs", sys_syncfs);
   entry(316, "renameat2", sys_renameat2);
-  entry(319, "memfd_create", sys_memfd_create);
+  entry(319, "memfd_create", sys_memfd_create);  // MFD_HUGETLB is EINVAL
   entry(326, "copy_file_range", sys_copy_file_range);
-  entry(327, "preadv2", sys_preadv2);
-  entry(328, "pwritev2", sys_pwritev2);
+  entry(327, "preadv2", sys_preadv2);  // RWF_NOWAIT on streams is EOPNOTSUPP
+  entry(328, "pwritev2", sys_pwritev2);  // RWF_APPEND and RWF_NOWAIT are EOPNOTSUPP
   entry(332, "statx", sys_statx);
   entry(436, "close_range", sys_close_range);
-  entry(437, "openat2", sys_openat2);
+  entry(437, "openat2", sys_openat2);  // RESOLVE_* is EINVAL
   entry(439, "faccessat2", sys_faccessat2);
   // --- processes, threads, signals, time (process.h, thread.h, signal.h, futex.h, time.h, ids.h, exec.h, misc.h) ---
   entry(13, "rt_sigaction", sys_rt_sigaction);
@@ -167,7 +167,7 @@ consteval Table make_table() {
   entry(37, "alarm", sys_alarm);
   entry(38, "setitimer", sys_setitimer);
   entry(39, "getpid", sys_getpid);
-  entry(56, "clone", sys_clone);
+  entry(56, "clone", sys_clone);  // namespaces are EINVAL
   entry(57, "fork", sys_fork);
   entry(58, "vfork", sys_vfork);
   entry(59, "execve", sys_execve);
@@ -210,21 +210,21 @@ consteval Table make_table() {
   entry(129, "rt_sigqueueinfo", sys_rt_sigqueueinfo);
   entry(130, "rt_sigsuspend", sys_rt_sigsuspend);
   entry(131, "sigaltstack", sys_sigaltstack);
-  entry(135, "personality", sys_personality);
+  entry(135, "personality", sys_personality);  // PER_LINUX and PER_LINUX32; flags are kept and change nothing: placement stays random with ADDR_NO_RANDOMIZE
   entry(140, "getpriority", sys_getpriority);
   entry(141, "setpriority", sys_setpriority);
   entry(142, "sched_setparam", sys_sched_setparam);
   entry(143, "sched_getparam", sys_sched_getparam);
-  entry(144, "sched_setscheduler", sys_sched_setscheduler);
+  entry(144, "sched_setscheduler", sys_sched_setscheduler);  // SCHED_DEADLINE is EINVAL
   entry(145, "sched_getscheduler", sys_sched_getscheduler);
   entry(146, "sched_get_priority_max", sys_sched_get_priority_max);
   entry(147, "sched_get_priority_min", sys_sched_get_priority_min);
   entry(148, "sched_rr_get_interval", sys_sched_rr_get_interval);
   entry(153, "vhangup", sys_vhangup);
-  entry(157, "prctl", sys_prctl);
-  entry(158, "arch_prctl", sys_arch_prctl);
-  entry(160, "setrlimit", sys_setrlimit);
-  entry(164, "settimeofday", sys_settimeofday);
+  entry(157, "prctl", sys_prctl);  // PR_SET_VMA, PR_SET_MM, PR_SET_PTRACER, PR_SET_SECCOMP and PR_TSC_SIGSEGV are EINVAL; the timer slack is kept and changes nothing
+  entry(158, "arch_prctl", sys_arch_prctl);  // ARCH_SET_GS is EPERM: GS belongs to the kernel; faults on CPUID are EINVAL
+  entry(160, "setrlimit", sys_setrlimit);  // RLIMIT_CORE and RLIMIT_RTTIME change nothing: there are no core files
+  entry(164, "settimeofday", sys_settimeofday);  // a time zone other than UTC is EINVAL
   entry(170, "sethostname", sys_sethostname);
   entry(171, "setdomainname", sys_setdomainname);
   entry(186, "gettid", sys_gettid);
@@ -251,13 +251,13 @@ consteval Table make_table() {
   entry(273, "set_robust_list", sys_set_robust_list);
   entry(274, "get_robust_list", sys_get_robust_list);
   entry(297, "rt_tgsigqueueinfo", sys_rt_tgsigqueueinfo);
-  entry(302, "prlimit64", sys_prlimit64);
+  entry(302, "prlimit64", sys_prlimit64);  // as setrlimit
   entry(272, "unshare", sys_unshare);  // namespaces
   entry(308, "setns", sys_setns);  // namespaces: EINVAL
   entry(309, "getcpu", sys_getcpu);
   entry(251, "ioprio_set", sys_ioprio_set);  // kept, orders nothing
   entry(252, "ioprio_get", sys_ioprio_get);
-  entry(314, "sched_setattr", sys_sched_setattr);
+  entry(314, "sched_setattr", sys_sched_setattr);  // SCHED_DEADLINE is EINVAL, utilisation clamps are EOPNOTSUPP
   entry(315, "sched_getattr", sys_sched_getattr);
   entry(318, "getrandom", sys_getrandom);
   entry(322, "execveat", sys_execveat);
@@ -266,7 +266,7 @@ consteval Table make_table() {
   entry(424, "pidfd_send_signal", sys_pidfd_send_signal);
   entry(434, "pidfd_open", sys_pidfd_open);  // PIDFD_THREAD
   entry(438, "pidfd_getfd", sys_pidfd_getfd);
-  entry(435, "clone3", sys_clone3);
+  entry(435, "clone3", sys_clone3);  // namespaces, CLONE_INTO_CGROUP and set_tid are EINVAL
   entry(449, "futex_waitv", sys_futex_waitv);
   // --- events, pipes (event.h, pipe.h) ---
   entry(7, "poll", sys_poll);
@@ -329,7 +329,7 @@ consteval Table make_table() {
   entry(43, "accept", sys_accept);
   entry(44, "sendto", sys_sendto);  // as connect; MSG_MORE on UDP is EOPNOTSUPP, MSG_FASTOPEN too
   entry(45, "recvfrom", sys_recvfrom);
-  entry(46, "sendmsg", sys_sendmsg);  // circles of sockets that carry each other are not collected, only limited (ETOOMANYREFS)
+  entry(46, "sendmsg", sys_sendmsg);
   entry(47, "recvmsg", sys_recvmsg);
   entry(48, "shutdown", sys_shutdown);
   entry(49, "bind", sys_bind);

@@ -120,13 +120,13 @@ static void scheduling(void)
         soon.tv_nsec -= 1000000000;
         soon.tv_sec++;
     }
-    RES(syscall(449, &w, 0, 0, NULL, 0));
-    RES(syscall(449, &w, 1, 7, NULL, 0));
-    RES(syscall(449, &w, 1, 0, &soon, CLOCK_MONOTONIC));
+    RES(syscall(SYS_futex_waitv, &w, 0, 0, NULL, 0));
+    RES(syscall(SYS_futex_waitv, &w, 1, 7, NULL, 0));
+    RES(syscall(SYS_futex_waitv, &w, 1, 0, &soon, CLOCK_MONOTONIC));
     w.val = 4;
-    RES(syscall(449, &w, 1, 0, &soon, CLOCK_MONOTONIC));
+    RES(syscall(SYS_futex_waitv, &w, 1, 0, &soon, CLOCK_MONOTONIC));
     w.reserved = 1;
-    RES(syscall(449, &w, 1, 0, &soon, CLOCK_MONOTONIC)); // futex_waitv
+    RES(syscall(SYS_futex_waitv, &w, 1, 0, &soon, CLOCK_MONOTONIC)); // futex_waitv
 }
 
 int main(int argc, char **argv)
