@@ -17,7 +17,7 @@ namespace emulator {
   X(eadd_initialized) X(eadd_secinfo_reserved) X(eadd_page_aligned) X(eadd_in_elrange) X(eadd_type) X(eadd_write_only) \
   X(eadd_not_valid_before) X(eadd_tcs_reserved) X(eadd_tcs_flags) \
   X(eextend_initialized) X(eextend_aligned) X(eextend_in_elrange) X(eextend_valid) \
-  X(einit_initialized) X(einit_sigstruct) \
+  X(einit_initialized) X(einit_structure) X(einit_signature) X(einit_measurement) X(einit_attributes) \
   X(eaug_sgx2) X(eaug_initialized) X(eaug_page_aligned) X(eaug_in_elrange) X(eaug_not_valid_before) \
   X(emodpr_sgx2) X(emodpr_initialized) X(emodpr_page_aligned) X(emodpr_in_elrange) X(emodpr_secinfo_reserved) X(emodpr_write_only) \
   X(emodpr_modifiable) X(emodpr_reg) \
@@ -28,7 +28,7 @@ namespace emulator {
   X(enclu_mode_outside) X(enclu_sgx2) \
   X(entry_tcs_aligned) X(entry_tcs_present) X(entry_ssa_present) X(entry_tcs_accepted) \
   X(entry_initialized) X(entry_ossa_aligned) X(entry_fsgs_aligned) X(entry_tcs_busy) X(entry_target_canonical) \
-  X(eenter_cssa) X(eresume_cssa) X(entry_ssa_access) X(eresume_xsave_header) X(eresume_mxcsr) X(eresume_rip) \
+  X(eenter_cssa) X(eresume_cssa) X(entry_ssa_access) X(eresume_xsave_header) X(eresume_mxcsr) X(eresume_rip) X(eresume_bases) \
   X(eexit_target) \
   X(secinfo_aligned) X(secinfo_in_elrange) X(secinfo_reserved) \
   X(eaccept_aligned) X(eaccept_in_elrange) X(eaccept_combination) X(eaccept_valid) X(eaccept_match) \
@@ -37,7 +37,8 @@ namespace emulator {
   X(eacceptcopy_dest_pending) \
   X(emodpe_aligned) X(emodpe_in_elrange) X(emodpe_write_only) X(emodpe_valid) X(emodpe_accepted) \
   X(ereport_aligned) X(ereport_in_elrange) X(ereport_target) \
-  X(egetkey_aligned) X(egetkey_in_elrange) X(egetkey_request)
+  X(egetkey_aligned) X(egetkey_in_elrange) X(egetkey_request) X(egetkey_name) X(egetkey_attribute) \
+  X(egetkey_cpusvn) X(egetkey_isvsvn)
 // clang-format on
 
 enum class CheckId : std::uint32_t {

@@ -210,7 +210,7 @@ Status play_eresume(Thread& thread, const Frame& frame) {
   const auto restore = [&]() -> Status {
     if (emulator_copy(&gpr, reinterpret_cast<const void*>(gpr_at), sizeof(gpr)) != 0) return Status::pf(gpr_at);
     CHECK_LEAF(eresume_rip, is_canonical(gpr.rip), Status::gp());
-    if (!is_canonical(gpr.fsbase) || !is_canonical(gpr.gsbase)) return Status::gp();
+    CHECK_LEAF(eresume_bases, is_canonical(gpr.fsbase) && is_canonical(gpr.gsbase), Status::gp());
     return xstate_from_ssa(frame.fpstate(), plan.ssa, plan.state->secs.attributes.xfrm);
   };
   if (const Status status = restore(); !status.ok()) {

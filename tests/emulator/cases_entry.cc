@@ -1,4 +1,5 @@
 // What EENTER and ERESUME check.
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -129,7 +130,9 @@ bool resumed_state(const ModeParam& mode) {
   WANT(with(frame + 512, u64{1} << 62));       // XSTATE_BV: a component that XFRM does not have
   WANT(with(frame + 520, u64{1} << 63));       // XCOMP_BV: compacted form
   WANT(with(frame + 24, 0xffff'ffff));         // MXCSR: reserved bits
-  WANT(with(gpr + 136, u64{1} << 60));         // RIP
+  WANT(with(gpr + offsetof(sgx::SsaGpr, rip), u64{1} << 60));
+  WANT(with(gpr + offsetof(sgx::SsaGpr, fsbase), u64{1} << 60));
+  WANT(with(gpr + offsetof(sgx::SsaGpr, gsbase), u64{1} << 60));
   enclave.handle(2);
   WANT(enclave.resume() == 0 && enclave.run().function == 4 && command.steps == 1);
   return true;
