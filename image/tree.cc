@@ -128,6 +128,19 @@ Status ImageTree::copy_entry(const fs::directory_entry& entry, const std::string
 
 Status ImageTree::copy_folder(const fs::path& host, std::string_view path, const Excluded& excluded) {
   std::error_code error;
+  const fs::path real = fs::canonical(host, error);
+  if (error) return fail("{}: {}", host.string(), error.message());
+  // Both would go on for ever, the second one from run to run.
+  if (std::ranges::find(copying_, real) != copying_.end()) return fail("{}: this link leads back to {}, which is being copied: name it in excludes", host.string(), real.string());
+  if (real == fs::weakly_canonical(root_, error)) return fail("{}: is the image folder itself: name it in excludes", host.string());
+  copying_.push_back(real);
+  Status copied = copy_entries(host, path, excluded);
+  copying_.pop_back();
+  return copied;
+}
+
+Status ImageTree::copy_entries(const fs::path& host, std::string_view path, const Excluded& excluded) {
+  std::error_code error;
   std::vector<fs::directory_entry> entries;
   for (fs::directory_iterator it(host, error), end; !error && it != end; it.increment(error)) entries.push_back(*it);
   if (error) return fail("{}: {}", host.string(), error.message());

@@ -53,12 +53,14 @@ class ImageTree {
   DependencyResolver& resolver() { return resolver_; }
 
  private:
+  Status copy_entries(const std::filesystem::path& host, std::string_view path, const Excluded& excluded);
   Status copy_entry(const std::filesystem::directory_entry& entry, const std::string& path, const std::filesystem::path& top, const Excluded& excluded);
 
   std::filesystem::path root_;
   Options options_;
   DependencyResolver resolver_;
   std::set<std::string> resolved_;
+  std::vector<std::filesystem::path> copying_;  // the folders that copy_folder is in, without links
 };
 
 // Fills `root` as `occlum init` does: folders, the host's C library and loader with what every program needs, and a few files of

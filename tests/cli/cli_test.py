@@ -382,6 +382,17 @@ class CliTest(unittest.TestCase):
         with open(bom, "w") as file:
             file.write("includes: [b.yaml]\ntargets: [{target: /bin, copy: [{files: [/bin/cat]}]}]\n")
         self.good("bom", "-f", bom, "--root", "r")
+        # Links that lead back, and an image inside what is copied.
+        os.makedirs(os.path.join(self.folder, "tree/sub"))
+        os.symlink("..", os.path.join(self.folder, "tree/sub/up"))
+        with open(bom, "w") as file:
+            file.write("targets: [{target: /x, copy: [{dirs: [tree/sub]}]}]\n")
+        self.assertEqual(len(self.bad(1, "leads back to", "bom", "-f", bom, "--root", "r").stderr.splitlines()), 1)
+        os.remove(os.path.join(self.folder, "tree/sub/up"))
+        self.bad(1, "is the image folder itself", "bom", "-f", bom, "--root", "tree/sub")
+        with open(bom, "w") as file:
+            file.write("excludes: [image]\ntargets: [{target: /x, copy: [{dirs: [tree/]}]}]\n")
+        self.good("bom", "-f", bom, "--root", "tree/image")
         # A name as long as a name can be leaves no room for a longer temporary one.
         longest = "n" * 255
         with open(os.path.join(self.folder, longest), "w") as file:
