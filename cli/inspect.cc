@@ -16,6 +16,8 @@ int report(const std::string& message) {
   return static_cast<int>(Exit::failure);
 }
 
+std::string damaged(const std::string& message) { return message + " (run `occlum build` to make it again)"; }
+
 constexpr std::string_view kNotBuilt = "this instance is not built: run `occlum build` first";
 
 }  // namespace
@@ -26,7 +28,7 @@ int print_identity(const std::string& what) {
   std::error_code error;
   if (!std::filesystem::exists(paths.enclave_file(), error)) return report(std::string(kNotBuilt));
   const sgx::Result<sgx::EnclaveFileInfo> info = sgx::enclave_file_info(paths.enclave_file().string());
-  if (!info) return report(info.error().message);
+  if (!info) return report(damaged(info.error().message));
   fmt::print("{}\n", image::hex(what == "mrsigner" ? info->mrsigner : info->mrenclave));
   return static_cast<int>(Exit::ok);
 }
@@ -35,10 +37,17 @@ int status() {
   const image::InstancePaths paths{"."};
   const image::Result<image::BuildState> state = image::build_state(paths);
   if (!state) return report(state.error());
+  if (*state == image::BuildState::missing) {
+    fmt::print("initialized (not built: run `occlum build`)\n");
+    return static_cast<int>(Exit::ok);
+  }
+  const sgx::Result<sgx::EnclaveFileInfo> info = sgx::enclave_file_info(paths.enclave_file().string());
+  if (!info) return report(damaged(info.error().message));
   switch (*state) {
     case image::BuildState::missing:
-      fmt::print("initialized (not built: run `occlum build`)\n");
-      return static_cast<int>(Exit::ok);
+    case image::BuildState::changed:
+      fmt::print("built, but build/ has changed since: run `occlum build`\n");
+      break;
     case image::BuildState::stale:
       fmt::print("built, but image/ or Occlum.json has changed since: run `occlum build`\n");
       break;
@@ -46,8 +55,6 @@ int status() {
       fmt::print("built\n");
       break;
   }
-  const sgx::Result<sgx::EnclaveFileInfo> info = sgx::enclave_file_info(paths.enclave_file().string());
-  if (!info) return report(info.error().message);
   fmt::print("MRENCLAVE  {}\nMRSIGNER   {}\n", image::hex(info->mrenclave), image::hex(info->mrsigner));
   fmt::print("product id {}, version {}\n", info->isv_prod_id, info->isv_svn);
   fmt::print("debuggable {}, KSS {}, EDMM {}\n", info->debuggable, info->kss, info->edmm);

@@ -331,6 +331,8 @@ Result<BuildState> build_state(const InstancePaths& paths) {
   if (!fs::exists(paths.enclave_file(), error) || !fs::exists(paths.image_file(), error)) return BuildState::missing;
   const json stamp = load_stamp(paths);
   if (stamp.empty()) return BuildState::current;  // deployed without the state folder: what is there is meant
+  const bool untouched = stamp_text(stamp, "image_mark") == file_mark(paths.image_file()) && stamp_text(stamp, "enclave_mark") == file_mark(paths.enclave_file());
+  if (!untouched) return BuildState::changed;
   if (!config_is_built(paths)) return BuildState::stale;
   if (!fs::is_directory(paths.image(), error)) return BuildState::current;
   const auto keep = stamp.find("image_keep_modes");

@@ -63,9 +63,9 @@ Result<BuildResult> build_instance(const InstancePaths& paths, const BuildOption
 // True if Occlum.json is what the last build used (or nothing is known about that build).
 bool config_is_built(const InstancePaths& paths);
 
-// What a finished build needs to be up to date.
-enum class BuildState : std::uint8_t { missing, stale, current };
-// Compares image/ and Occlum.json with the last build.
+// What a finished build needs to be up to date. `changed`: the products are not the files that the last build wrote.
+enum class BuildState : std::uint8_t { missing, changed, stale, current };
+// Compares image/, Occlum.json and the products with the last build.
 Result<BuildState> build_state(const InstancePaths& paths);
 
 }  // namespace image

@@ -83,7 +83,7 @@ Result<ProgramCheck> check_program(const InstancePaths& paths, const OcclumConfi
   if (is_elsewhere(config, clean)) return ProgramCheck{ProgramVerdict::good, {}};
   const MappedFile mapped = IMAGE_TRY(MappedFile::open(paths.image_file()));
   const Result<ErofsReader> image = ErofsReader::open(mapped.data());
-  if (!image) return fail("{}: {}", paths.image_file().string(), image.error());
+  if (!image) return fail("{}: {} (run `occlum build` to make it again)", paths.image_file().string(), image.error());
   const std::optional<ErofsInode> file = IMAGE_TRY(image->find(clean));
   if (!file) return not_in_image(paths, clean);
   if (!S_ISREG(file->mode)) return refuse(ProgramVerdict::not_allowed, fmt::format("{} is not a regular file", path));

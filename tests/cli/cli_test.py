@@ -126,6 +126,28 @@ class CliTest(unittest.TestCase):
         self.good("build", cwd=folder, ENABLE_EDMM="Y")
         self.assertEqual(self.good("print", "mrenclave", cwd=folder).stdout, before)
 
+    def test_damaged_products_are_told(self):
+        folder = self.instance()
+        shutil.copy("/bin/true", os.path.join(folder, "image/bin/true"))
+        self.good("build", cwd=folder)
+        before = self.products(folder)
+        for name in ("image.bin", "enclave.bin"):
+            path = os.path.join(folder, "build", name)
+            with open(path, "rb") as file:
+                whole = file.read()
+            for content in (b"", whole[:5000], bytes(len(whole))):
+                with open(path, "wb") as file:
+                    file.write(content)
+                self.assertEqual(len(self.bad(125, name, "run", "/bin/true", cwd=folder).stderr.splitlines()), 1)
+                if name == "image.bin":
+                    self.assertIn("build/ has changed since: run `occlum build`", self.good("status", cwd=folder).stdout)
+                else:
+                    for verb in (["status"], ["print", "mrenclave"], ["print", "mrsigner"]):
+                        self.assertEqual(self.bad(1, "run `occlum build`", *verb, cwd=folder).stdout, "")
+            self.good("build", cwd=folder)
+            self.assertEqual(self.products(folder), before)
+            self.assertIn("built\n", self.good("status", cwd=folder).stdout)
+
     def test_build_options_that_are_not_supported(self):
         folder = self.instance()
         self.bad(2, "encrypted images", "build", "--image-key", "x", cwd=folder)
