@@ -247,14 +247,50 @@ static void whole_machine(void)
     CHECK(after.system - between.system > 0.12);
 }
 
+// Time is divided by samples, of which there are few on a machine that does much else; what runs when nothing is sampled is shared out
+// later. So a part that fails is tried again, each time in a process of its own: what is wrong for another reason is wrong each time.
+static int attempt(void (*part)(void), char *text, size_t size)
+{
+    int ends[2], status = -1;
+    CHECK(pipe(ends) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        conf_failures = 0;
+        part();
+        fflush(stdout);
+        _exit(conf_failures != 0);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t got; (got = read(ends[0], text + length, size - 1 - length)) > 0;)
+        length += (size_t)got;
+    text[length] = 0;
+    close(ends[0]);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void try_part(void (*part)(void))
+{
+    char text[4096];
+    int good = 0;
+    for (int i = 0; i < 6 && !good; i++)
+        good = attempt(part, text, sizeof text);
+    fputs(text, stdout);
+    conf_failures += !good;
+}
+
 int main(void)
 {
-    own();
-    never_back();
-    threads();
-    children();
-    interval_timers();
-    limit();
-    whole_machine();
+    try_part(own);
+    try_part(never_back);
+    try_part(threads);
+    try_part(children);
+    try_part(interval_timers);
+    try_part(limit);
+    try_part(whole_machine);
     return conf_end();
 }
