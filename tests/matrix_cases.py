@@ -53,6 +53,7 @@ PROGRAMS = {
     "dnotify": ("dnotify.c", "gcc", []),
     "async": ("async.c", "gcc", ["-pthread"]),
     "limits": ("limits.c", "gcc", []),
+    "splice": ("splice.c", "gcc", ["-pthread"]),
     "ptrace": ("ptrace.c", "gcc", ["-pthread"]),
     "remote": ("remote.c", "gcc", []),
     "system": ("system.c", "gcc", []),

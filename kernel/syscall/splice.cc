@@ -27,13 +27,15 @@ Result<std::optional<std::uint64_t>> load_offset(const OpenFile& file, UserPtr<F
 
 Result<std::uint64_t> sys_splice(Task& task, Fd in, UserPtr<FileOffset> in_offset, Fd out, UserPtr<FileOffset> out_offset, std::uint64_t count,
                                  std::uint32_t flags) {
+  if (count == 0) return std::uint64_t{0};  // before the flags are looked at, as Linux does
   if ((flags & ~kSpliceFlags) != 0) return Errno::inval;
-  if (count == 0) return std::uint64_t{0};
   const RefPtr<OpenFile> from = TRY(files_of(task).get(in));
   const RefPtr<OpenFile> to = TRY(files_of(task).get(out));
   if (!from->may_read() || !to->may_write()) return Errno::badf;
-  if (from->kind() != FileKind::pipe && to->kind() != FileKind::pipe) return Errno::inval;
-  if (to->is_append()) return Errno::inval;
+  const bool from_pipe = from->kind() == FileKind::pipe, to_pipe = to->kind() == FileKind::pipe;
+  if (!from_pipe && !to_pipe) return Errno::inval;
+  if (from_pipe && to_pipe && &pipe_of(*from) == &pipe_of(*to) && in_offset.is_null() && out_offset.is_null()) return Errno::inval;
+  if (!to_pipe && to->is_append()) return Errno::inval;
   SpliceSide source{.file = *from, .offset = TRY(load_offset(*from, in_offset))};
   SpliceSide target{.file = *to, .offset = TRY(load_offset(*to, out_offset))};
   const std::uint64_t done = TRY(splice_bytes(source, target, std::min(count, abi::kMaxRwCount), (flags & kSpliceNonBlock) != 0));
@@ -42,24 +44,37 @@ Result<std::uint64_t> sys_splice(Task& task, Fd in, UserPtr<FileOffset> in_offse
   return done;
 }
 
+namespace {
+
+// What fits now: unlike a write(2) of so many bytes it does not wait for room twice.
+Result<std::uint64_t> gift(Pipe& pipe, IoSource& source, bool nonblock) {
+  for (;;) {
+    TRY(pipe.await_room(nonblock));
+    Result<std::size_t> written = pipe.write(source, true);
+    if (written.ok()) return std::uint64_t{std::move(written).release()};
+    if (written.error() != Errno::again || nonblock) return written.error();
+  }
+}
+
+}  // namespace
+
 // Pages are not given away: the bytes are copied, which programs cannot tell.
 Result<std::uint64_t> sys_vmsplice(Task& task, Fd pipe, UserPtr<const abi::Iovec> vector, std::uint64_t count, std::uint32_t flags) {
   if ((flags & ~kSpliceFlags) != 0) return Errno::inval;
   const RefPtr<OpenFile> file = TRY(files_of(task).get(pipe));
-  if (file->kind() != FileKind::pipe) return Errno::badf;
   UserIovec segments;
   TRY(segments.load(vector, count));
-  const bool nonblock = (flags & kSpliceNonBlock) != 0 || file->is_nonblocking();
-  // SAFETY: kind() says that it is a PipeEnd.
-  Pipe& ring = static_cast<PipeEnd&>(*file).pipe();
+  if (segments.total() == 0) return std::uint64_t{0};
+  if (file->kind() != FileKind::pipe) return Errno::badf;
+  const bool nonblock = (flags & kSpliceNonBlock) != 0;  // O_NONBLOCK says nothing here
   if (file->may_write()) {
     IoSource source(segments.segments(), segments.total());
-    auto written = ring.write(source, nonblock);
+    Result<std::uint64_t> written = gift(pipe_of(*file), source, nonblock);
     if (!written.ok() && written.error() == Errno::pipe) raise_signal(task, abi::kSigPipe);
-    return std::uint64_t{TRY(written)};
+    return written;
   }
   IoSink sink(segments.segments(), segments.total());
-  return std::uint64_t{TRY(ring.read(sink, nonblock))};
+  return std::uint64_t{TRY(pipe_of(*file).read(sink, nonblock))};
 }
 
 Result<std::uint64_t> sys_tee(Task& task, Fd in, Fd out, std::uint64_t count, std::uint32_t flags) {
@@ -69,20 +84,8 @@ Result<std::uint64_t> sys_tee(Task& task, Fd in, Fd out, std::uint64_t count, st
   const RefPtr<OpenFile> to = TRY(files_of(task).get(out));
   if (!from->may_read() || !to->may_write()) return Errno::badf;
   if (from->kind() != FileKind::pipe || to->kind() != FileKind::pipe) return Errno::inval;
-  // SAFETY: kind() says that they are PipeEnds.
-  Pipe& source = static_cast<PipeEnd&>(*from).pipe();
-  Pipe& target = static_cast<PipeEnd&>(*to).pipe();
-  if (&source == &target) return Errno::inval;
-  const bool nonblock = (flags & kSpliceNonBlock) != 0;
-  Vec<std::byte> buffer;
-  TRY(buffer.try_resize(static_cast<std::size_t>(std::min<std::uint64_t>(count, Pipe::kAtomic))));
-  IoSink sink(buffer.span());
-  const std::size_t got = TRY(source.peek(sink, nonblock || from->is_nonblocking()));
-  if (got == 0) return std::uint64_t{0};
-  IoSource bytes(std::span<const std::byte>(buffer.span()).first(got));
-  auto written = target.write(bytes, nonblock || to->is_nonblocking());
-  if (!written.ok() && written.error() == Errno::pipe) raise_signal(task, abi::kSigPipe);
-  return std::uint64_t{TRY(written)};
+  if (&pipe_of(*from) == &pipe_of(*to)) return Errno::inval;
+  return tee_bytes(*from, *to, std::min(count, abi::kMaxRwCount), (flags & kSpliceNonBlock) != 0);
 }
 
 }  // namespace kernel

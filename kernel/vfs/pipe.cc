@@ -81,27 +81,6 @@ Result<std::size_t> Pipe::read(IoSink& sink, bool nonblocking) {
   }
 }
 
-Result<std::size_t> Pipe::peek(IoSink& sink, bool nonblocking) {
-  const auto ready = [this] { return used() != 0 || writers_.load(std::memory_order_acquire) == 0; };
-  if (!ready() && nonblocking) return Errno::again;
-  TRY(queue_.wait(ready));
-  read_lock_.lock();
-  std::size_t seen = 0;
-  Result<> failed;
-  const std::uint64_t head = head_.load(std::memory_order_relaxed);
-  const std::uint64_t there = std::min(tail_.load(std::memory_order_acquire) - head, sink.remaining());
-  while (seen < there) {
-    auto put = sink.put(piece(head + seen, there - seen));
-    if (!put.ok()) failed = put.error();
-    const std::size_t count = put.ok() ? std::move(put).release() : 0;
-    if (count == 0) break;
-    seen += count;
-  }
-  read_lock_.unlock();
-  if (seen == 0 && !failed.ok()) return failed.error();
-  return seen;
-}
-
 // With the writer's lock: fills what room there is. `before` bytes of the same write are in the pipe already. When the program's memory
 // cannot be read any further, whole pages of the write stay and the rest of it does not count, as on Linux.
 Result<std::size_t> Pipe::write_room(IoSource& source, std::size_t before, bool& faulted) {
@@ -152,6 +131,65 @@ Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
     if (!waited.ok()) return partial(waited.error());
   }
   return total;
+}
+
+Result<> Pipe::await_data(bool nonblocking) {
+  const auto ready = [this] { return used() != 0 || writers_.load(std::memory_order_acquire) == 0; };
+  if (ready()) return {};
+  if (nonblocking) return Errno::again;
+  return queue_.wait(ready);
+}
+
+Result<> Pipe::await_room(bool nonblocking) {
+  const auto broken = [this] { return readers_.load(std::memory_order_acquire) == 0; };
+  const auto ready = [&] { return broken() || has_room(kAtomic); };
+  if (!ready()) {
+    if (nonblocking) return Errno::again;
+    TRY(queue_.wait(ready));
+  }
+  return broken() ? Result<>(Errno::pipe) : Result<>();
+}
+
+Pipe::Front::~Front() {
+  pipe_->read_lock_.unlock();
+  if (taken_) pipe_->queue_.wake_all_fenced(kPollWritable);  // by unlock()
+}
+
+std::size_t Pipe::Front::copy(std::uint64_t skip, std::span<std::byte> into) const {
+  const std::uint64_t head = pipe_->head_.load(std::memory_order_relaxed) + skip;
+  const std::uint64_t there = std::min<std::uint64_t>(pipe_->tail_.load(std::memory_order_acquire) - head, into.size());
+  std::size_t copied = 0;
+  while (copied < there) {
+    const std::span<const std::byte> from = pipe_->piece(head + copied, there - copied);
+    copy_bytes(into.subspan(copied), from);
+    copied += from.size();
+  }
+  return copied;
+}
+
+void Pipe::Front::take(std::size_t count) {
+  KASSERT(count <= pipe_->used());
+  pipe_->head_.store(pipe_->head_.load(std::memory_order_relaxed) + count, std::memory_order_release);
+  taken_ = taken_ || count != 0;
+}
+
+Pipe::Back::~Back() {
+  pipe_->write_lock_.unlock();
+  if (filled_) pipe_->queue_.wake_all_fenced(kPollReadable);  // by unlock()
+}
+
+Result<> Pipe::Back::put(std::span<const std::byte> bytes) {
+  KASSERT(bytes.size() <= room());
+  TRY(pipe_->make_buffer());
+  const std::uint64_t tail = pipe_->tail_.load(std::memory_order_relaxed);
+  for (std::size_t done = 0; done < bytes.size();) {
+    const std::span<std::byte> into = pipe_->piece(tail + done, bytes.size() - done);
+    copy_bytes(into, bytes.subspan(done, into.size()));
+    done += into.size();
+  }
+  pipe_->tail_.store(tail + bytes.size(), std::memory_order_release);
+  filled_ = filled_ || !bytes.empty();
+  return {};
 }
 
 std::uint32_t Pipe::available() const { return static_cast<std::uint32_t>(used()); }

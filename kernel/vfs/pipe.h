@@ -25,10 +25,17 @@ class Pipe final : public InodePayload {
 
   // Moves what is there, at most sink.remaining(). 0 = end of file. EAGAIN, Errno::restart.
   Result<std::size_t> read(IoSink& sink, bool nonblocking);
-  // As read(), but the bytes stay (tee(2)).
-  Result<std::size_t> peek(IoSink& sink, bool nonblocking);
   // EPIPE without readers (the caller raises SIGPIPE).
   Result<std::size_t> write(IoSource& source, bool nonblocking);
+  // For splice(2) and its kin, which pass bytes on inside the kernel. Until there is something to read or nobody is left to write; until a
+  // page has room (EPIPE without readers, and the caller raises SIGPIPE). EAGAIN, Errno::restart. Front and Back (below) may find that
+  // somebody else was faster.
+  Result<> await_data(bool nonblocking);
+  Result<> await_room(bool nonblocking);
+  class Front;
+  class Back;
+  // Empty for good: nobody is left to write.
+  bool at_end() const { return writers_.load(std::memory_order_acquire) == 0 && used() == 0; }
   std::uint32_t read_readiness() const;
   std::uint32_t write_readiness() const;
   std::uint32_t available() const;  // bytes to read (FIONREAD)
@@ -66,6 +73,39 @@ class Pipe final : public InodePayload {
   Nameless nameless_{mode_of(FileType::fifo) | 0600, Nameless::Changes::allowed};
   const std::uint64_t number_ = next_number();
   static std::uint64_t next_number();
+};
+
+// The bytes at the front, for one who passes them on: other readers wait as long as it lives, so that what could not be passed on is still
+// there. Of two pipes the front of one comes before the back of the other.
+class Pipe::Front {
+ public:
+  explicit Front(Pipe& pipe) : pipe_(pipe) { pipe.read_lock_.lock(); }
+  ~Front();
+  Front(const Front&) = delete;
+  Front& operator=(const Front&) = delete;
+  // Copies the bytes behind the first `skip`; how many there were of them.
+  std::size_t copy(std::uint64_t skip, std::span<std::byte> into) const;
+  void take(std::size_t count);
+
+ private:
+  const Ref<Pipe> pipe_;
+  bool taken_ = false;
+};
+
+// The room at the back, which nobody else fills as long as it lives.
+class Pipe::Back {
+ public:
+  explicit Back(Pipe& pipe) : pipe_(pipe) { pipe.write_lock_.lock(); }
+  ~Back();
+  Back(const Back&) = delete;
+  Back& operator=(const Back&) = delete;
+  std::size_t room() const { return static_cast<std::size_t>(pipe_->size() - pipe_->used()); }
+  // At most room() bytes. ENOMEM.
+  Result<> put(std::span<const std::byte> bytes);
+
+ private:
+  const Ref<Pipe> pipe_;
+  bool filled_ = false;
 };
 
 // One end, or both for a FIFO opened with O_RDWR.

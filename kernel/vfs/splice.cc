@@ -2,25 +2,33 @@
 
 #include <algorithm>
 
-#include "abi/fs.h"
+#include "abi/signal.h"
 #include "kernel/base/vec.h"
-#include "kernel/vfs/poll.h"
+#include "kernel/task/signal.h"
+#include "kernel/task/task.h"
+#include "kernel/vfs/pipe.h"
 
 namespace kernel {
 namespace {
 
 constexpr std::uint64_t kChunk = 64 * 1024;  // what a pipe takes by default
 
-// Waits until the pipe is ready, or EAGAIN.
-Result<> await_pipe(OpenFile& pipe, std::uint32_t events, bool nonblock) {
-  constexpr std::uint32_t kAlways = kPollErr | kPollHup;
-  if ((pipe.readiness() & (events | kAlways)) != 0) return {};
-  if (nonblock || pipe.is_nonblocking()) return Errno::again;
-  return pipe.wait_queue()->wait([&] { return (pipe.readiness() & (events | kAlways)) != 0; });
+Result<Vec<std::byte>> chunk_for(std::uint64_t count) {
+  Vec<std::byte> buffer;
+  TRY(buffer.try_resize(static_cast<std::size_t>(std::min(count, kChunk))));
+  return buffer;
 }
 
-Result<std::size_t> read_side(SpliceSide& side, IoSink& sink) {
-  return side.offset ? side.file.read_at(sink, *side.offset) : side.file.read(sink);
+Result<> await_room(Pipe& pipe, bool nonblock) {
+  Result<> room = pipe.await_room(nonblock);
+  if (!room.ok() && room.error() == Errno::pipe) raise_signal(current_task(), abi::kSigPipe);
+  return room;
+}
+
+// What was done before an error counts, the error does not.
+Result<std::uint64_t> partial(std::uint64_t done, Errno error) {
+  if (done != 0) return done;
+  return error;
 }
 
 // All of `bytes`, unless the output ends (a signal, an error): how many went out.
@@ -38,35 +46,109 @@ Result<std::size_t> write_side(SpliceSide& side, std::span<const std::byte> byte
   return written;
 }
 
+// One pass from pipe to pipe, which waits for nobody. 0: nothing there, or no room.
+Result<std::uint64_t> pass_once(Pipe& in, Pipe& out, std::uint64_t count, std::span<std::byte> buffer, bool keep) {
+  Pipe::Front front(in);
+  Pipe::Back back(out);
+  std::uint64_t done = 0;
+  while (done < count) {
+    const auto most = static_cast<std::size_t>(std::min<std::uint64_t>({buffer.size(), count - done, back.room()}));
+    const std::size_t got = front.copy(keep ? done : 0, buffer.first(most));
+    if (got == 0) break;
+    const Result<> put = back.put(buffer.first(got));
+    if (!put.ok()) return partial(done, put.error());
+    if (!keep) front.take(got);
+    done += got;
+  }
+  return done;
+}
+
+// Somebody else may be faster than we after each wait: only a pipe without writers is at its end.
+Result<std::uint64_t> pass_on(Pipe& in, Pipe& out, std::uint64_t count, bool nonblock, bool keep) {
+  Vec<std::byte> buffer = TRY(chunk_for(count));
+  for (;;) {
+    TRY(in.await_data(nonblock));
+    TRY(await_room(out, nonblock));
+    const std::uint64_t done = TRY(pass_once(in, out, count, buffer.span(), keep));
+    if (done != 0 || in.at_end()) return done;
+    if (nonblock) return Errno::again;
+  }
+}
+
+// Other readers of the pipe wait while the output does, as on Linux: what it does not take must still be there for them.
+Result<std::uint64_t> drain(Pipe& pipe, SpliceSide& out, std::uint64_t count, std::span<std::byte> buffer) {
+  Pipe::Front front(pipe);
+  std::uint64_t done = 0;
+  while (done < count) {
+    const std::size_t got = front.copy(0, buffer.first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), count - done))));
+    if (got == 0) break;
+    auto put = write_side(out, buffer.first(got));
+    if (!put.ok()) return partial(done, put.error());
+    const std::size_t written = std::move(put).release();
+    front.take(written);
+    done += written;
+    if (written < got) break;
+  }
+  return done;
+}
+
+Result<std::uint64_t> pipe_to_file(Pipe& pipe, SpliceSide& out, std::uint64_t count, bool nonblock) {
+  Vec<std::byte> buffer = TRY(chunk_for(count));
+  for (;;) {
+    TRY(pipe.await_data(nonblock));
+    if (pipe.at_end()) return std::uint64_t{0};
+    const std::uint64_t done = TRY(drain(pipe, out, count, buffer.span()));
+    if (done != 0 || pipe.available() != 0) return done;  // 0: the output takes nothing
+    if (nonblock && !pipe.at_end()) return Errno::again;
+  }
+}
+
+Result<std::uint64_t> fill(SpliceSide& in, Pipe& pipe, std::uint64_t count, std::span<std::byte> buffer, bool& raced) {
+  Pipe::Back back(pipe);
+  std::uint64_t done = 0;
+  raced = back.room() == 0;
+  while (done < count) {
+    const auto most = static_cast<std::size_t>(std::min<std::uint64_t>({buffer.size(), count - done, back.room()}));
+    if (most == 0) break;
+    IoSink sink(buffer.first(most));
+    auto got = in.offset ? in.file.read_at(sink, *in.offset) : in.file.read(sink);
+    if (!got.ok()) return partial(done, got.error());
+    const std::size_t read = std::move(got).release();
+    if (read == 0) break;
+    const Result<> put = back.put(buffer.first(read));
+    if (!put.ok()) return partial(done, put.error());
+    if (in.offset) *in.offset += read;
+    done += read;
+    if (in.file.is_stream()) break;  // a socket or terminal: what came is enough
+  }
+  return done;
+}
+
+Result<std::uint64_t> file_to_pipe(SpliceSide& in, Pipe& pipe, std::uint64_t count, bool nonblock) {
+  Vec<std::byte> buffer = TRY(chunk_for(count));
+  for (;;) {
+    TRY(await_room(pipe, nonblock));
+    bool raced = false;
+    const std::uint64_t done = TRY(fill(in, pipe, count, buffer.span(), raced));
+    if (!raced) return done;
+  }
+}
+
 }  // namespace
+
+// SAFETY: kind() says that the file is a PipeEnd.
+Pipe& pipe_of(OpenFile& file) { return static_cast<PipeEnd&>(file).pipe(); }
 
 Result<std::uint64_t> splice_bytes(SpliceSide& in, SpliceSide& out, std::uint64_t count, bool nonblock) {
   const bool from_pipe = in.file.kind() == FileKind::pipe, to_pipe = out.file.kind() == FileKind::pipe;
-  if (to_pipe) TRY(await_pipe(out.file, kPollOut, nonblock));
-  if (from_pipe) TRY(await_pipe(in.file, kPollIn, nonblock));
-  // What is read has to be written: never take more than a pipe on the other side has room for at once. A pipe that is writable takes
-  // PIPE_BUF without waiting.
-  constexpr std::uint64_t kPipeBuf = 4096;
-  Vec<std::byte> buffer;
-  TRY(buffer.try_resize(static_cast<std::size_t>(std::min(count, to_pipe ? kPipeBuf : kChunk))));
-  std::uint64_t done = 0;
-  while (done < count) {
-    if (done != 0 && to_pipe && (out.file.readiness() & kPollOut) == 0) break;
-    if (done != 0 && from_pipe && (in.file.readiness() & kPollIn) == 0) break;
-    IoSink sink(buffer.span().first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), count - done))));
-    auto got = read_side(in, sink);
-    if (!got.ok()) return done != 0 ? Result<std::uint64_t>(done) : Result<std::uint64_t>(got.error());
-    const std::size_t read = std::move(got).release();
-    if (read == 0) break;
-    if (in.offset) *in.offset += read;
-    auto put = write_side(out, std::span<const std::byte>(buffer.span()).first(read));
-    if (!put.ok()) return done != 0 ? Result<std::uint64_t>(done) : Result<std::uint64_t>(put.error());
-    const std::size_t written = std::move(put).release();
-    done += written;
-    if (written < read) break;
-    if (in.file.is_stream() && !from_pipe) break;  // a socket or terminal: what came is enough
-  }
-  return done;
+  if (from_pipe) nonblock = nonblock || in.file.is_nonblocking();
+  if (to_pipe) nonblock = nonblock || out.file.is_nonblocking();
+  if (from_pipe && to_pipe) return pass_on(pipe_of(in.file), pipe_of(out.file), count, nonblock, false);
+  return from_pipe ? pipe_to_file(pipe_of(in.file), out, count, nonblock) : file_to_pipe(in, pipe_of(out.file), count, nonblock);
+}
+
+Result<std::uint64_t> tee_bytes(OpenFile& in, OpenFile& out, std::uint64_t count, bool nonblock) {
+  return pass_on(pipe_of(in), pipe_of(out), count, nonblock || in.is_nonblocking() || out.is_nonblocking(), true);
 }
 
 }  // namespace kernel
