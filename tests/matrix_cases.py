@@ -54,6 +54,7 @@ PROGRAMS = {
     "async": ("async.c", "gcc", ["-pthread"]),
     "limits": ("limits.c", "gcc", []),
     "splice": ("splice.c", "gcc", ["-pthread"]),
+    "locks": ("locks.c", "gcc", ["-pthread"]),
     "ptrace": ("ptrace.c", "gcc", ["-pthread"]),
     "remote": ("remote.c", "gcc", []),
     "system": ("system.c", "gcc", []),

@@ -138,7 +138,7 @@ Result<LockRange> lock_range(OpenFile& file, const abi::Flock& lock) {
   return LockRange{.begin = static_cast<std::uint64_t>(start), .end = static_cast<std::uint64_t>(end)};
 }
 
-Result<> record_lock(Task& task, OpenFile& file, std::uint32_t command, UserPtr<abi::Flock> user) {
+Result<> record_lock(Task& task, Fd fd, OpenFile& file, std::uint32_t command, UserPtr<abi::Flock> user) {
   abi::Flock lock = TRY(user.load());
   const bool by_file = command >= abi::kFOfdGetLk;
   const bool get = command == abi::kFGetLk || command == abi::kFOfdGetLk;
@@ -163,7 +163,10 @@ Result<> record_lock(Task& task, OpenFile& file, std::uint32_t command, UserPtr<
   }
   if (lock.type == abi::kFUnLck) return locks->unlock(owner, range);
   if (exclusive ? !file.may_write() : !file.may_read()) return Errno::badf;
-  return locks->lock(owner, range, exclusive, command == abi::kFSetLkW || command == abi::kFOfdSetLkW);
+  TRY(locks->lock(owner, range, exclusive, command == abi::kFSetLkW || command == abi::kFOfdSetLkW));
+  if (!by_file) return confirm_record_lock(files_of(task), fd, file, *locks);
+  if (file.is_closed()) locks->release_file(file);  // while it waited
+  return {};
 }
 
 Result<std::uint64_t> owner_command(Task& task, OpenFile& file, std::uint32_t command, std::uint64_t argument) {
@@ -235,7 +238,7 @@ Result<std::uint64_t> sys_fcntl(Task& task, Fd fd, std::uint32_t command, std::u
     case abi::kFOfdGetLk:
     case abi::kFOfdSetLk:
     case abi::kFOfdSetLkW:
-      TRY(record_lock(task, *file, command, UserPtr<abi::Flock>(argument)));
+      TRY(record_lock(task, fd, *file, command, UserPtr<abi::Flock>(argument)));
       return std::uint64_t{0};
     case abi::kFSetOwn:
     case abi::kFGetOwn:
@@ -270,7 +273,9 @@ Result<> sys_flock(Task& task, Fd fd, std::uint32_t operation) {
     locks->flock_release(*file);
     return {};
   }
-  return locks->flock(*file, kind == abi::kLockEx, wait);
+  TRY(locks->flock(*file, kind == abi::kLockEx, wait));
+  if (file->is_closed()) locks->release_file(*file);  // while it waited
+  return {};
 }
 
 Result<std::uint64_t> sys_ioctl(Task& task, Fd fd, std::uint32_t request, std::uint64_t argument) {

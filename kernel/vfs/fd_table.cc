@@ -23,6 +23,12 @@ void release_descriptor(const FdTable& table, OpenFile& file) {
   file.on_descriptor_closed();
 }
 
+Result<> confirm_record_lock(const FdTable& table, Fd fd, const OpenFile& file, FileLocks& locks) {
+  if (table.refers_to(fd, file)) return {};
+  locks.release_owner(owner_id(&table));
+  return Errno::badf;
+}
+
 FdTable::~FdTable() {
   Vec<Slot> slots;
   {
@@ -66,6 +72,12 @@ Result<RefPtr<OpenFile>> FdTable::get_any(Fd fd) const {
   const Slot* slot = find_locked(fd);
   if (slot == nullptr) return Errno::badf;
   return slot->file.file();
+}
+
+bool FdTable::refers_to(Fd fd, const OpenFile& file) const {
+  const LockGuard guard(lock_);
+  const Slot* slot = find_locked(fd);
+  return slot != nullptr && slot->file.file().get() == &file;
 }
 
 Result<FileHandle> FdTable::get_handle(Fd fd) const {

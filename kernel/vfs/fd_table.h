@@ -38,6 +38,8 @@ class FdTable final : public ProcessResource {
   // them too.
   Result<RefPtr<OpenFile>> get(Fd fd) const EXCLUDES(lock_);
   Result<RefPtr<OpenFile>> get_any(Fd fd) const EXCLUDES(lock_);
+  // The descriptor is (still) one of this file.
+  bool refers_to(Fd fd, const OpenFile& file) const EXCLUDES(lock_);
   // As get(), for the running task's own table and no longer than its system call, which must not close descriptors: costs nothing where
   // no other task shares the table.
   Result<FileLease> lease(Fd fd) const EXCLUDES(lock_);
@@ -86,6 +88,10 @@ class FdTable final : public ProcessResource {
 
 // What close(2) does besides dropping the handle: POSIX locks of the process on the file go, and what it asked to be told of.
 void release_descriptor(const FdTable& table, OpenFile& file);
+
+// After a record lock was got: the descriptor may have been closed meanwhile, and that close had nothing to release yet. Then it is as if it
+// came afterwards, as in fcntl_setlk() of Linux: the process has no lock on the file, EBADF.
+Result<> confirm_record_lock(const FdTable& table, Fd fd, const OpenFile& file, FileLocks& locks);
 
 // The running task's tables.
 FdTable& files_of(Task& task);
