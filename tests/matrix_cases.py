@@ -55,6 +55,7 @@ PROGRAMS = {
     "limits": ("limits.c", "gcc", []),
     "splice": ("splice.c", "gcc", ["-pthread"]),
     "locks": ("locks.c", "gcc", ["-pthread"]),
+    "mounts": ("mounts.c", "gcc", ["-pthread"]),
     "ptrace": ("ptrace.c", "gcc", ["-pthread"]),
     "remote": ("remote.c", "gcc", []),
     "system": ("system.c", "gcc", []),
@@ -85,6 +86,7 @@ PROGRAMS = {
 TOOLS = {name: (name + ".c", "gcc", []) for name in ("fuzz", "ptrace_smash", "crowd", "chaos", "mistake")}
 ARGUMENTS = {"startup": ["first", "two words", ""], "startup_static_pie": ["one"], "static_nonpie": ["x", "y"]}
 NEEDS_ROOT = {"attrs", "limits", "ptrace", "remote", "system", "calls", "seldom", "sysv", "pidfd"}  # they print what only root gets
+NEEDS_ROOT = {"attrs", "limits", "mounts", "ptrace", "remote", "system", "calls", "sysv", "pidfd"}  # they print what only root gets
 
 
 def conformance():

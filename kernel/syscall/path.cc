@@ -142,8 +142,10 @@ Result<> sys_mount(Task& task, UserPtr<const char> source, UserPtr<const char> t
   const Ref<Dentry> directory = TRY(lookup_path(task, kAtFdCwd, TRY(target_buffer.load(target)), kWalkFollow));
   constexpr std::uint64_t kKept = kMountReadOnly | kMountNoSuid | kMountNoDev | kMountNoExec | kMountNoSymlinks | kMountNoAtime;
   const auto kept = static_cast<std::uint32_t>(flags & kKept);
-  // Propagation between name spaces: there is one name space, so nothing is ever propagated.
+  if ((flags >> 31) != 0) return Errno::inval;  // MS_NOUSER, and what has no meaning
+  // Propagation between name spaces: there is one name space, so nothing is ever propagated. Every mount is private.
   constexpr std::uint64_t kPropagation = abi::kMsShared | abi::kMsPrivate | abi::kMsSlave | abi::kMsUnbindable;
+  if ((flags & abi::kMsRemount) == 0 && (flags & kPropagation) == abi::kMsPrivate && is_mount_root(*directory)) return {};
   if ((flags & kPropagation) != 0) return Errno::inval;
   if ((flags & (abi::kMsBind | abi::kMsMove)) != 0) return Errno::inval;
   if ((flags & abi::kMsRemount) != 0) {
@@ -153,7 +155,7 @@ Result<> sys_mount(Task& task, UserPtr<const char> source, UserPtr<const char> t
     mount->set_flags(kept);
     return {};
   }
-  if (type.is_null()) return Errno::fault;
+  if (type.is_null()) return Errno::inval;
   [[clang::uninitialized]] PathBuffer type_buffer;
   [[clang::uninitialized]] PathBuffer source_buffer;
   const std::string_view type_text = TRY(type_buffer.load(type));
@@ -161,7 +163,9 @@ Result<> sys_mount(Task& task, UserPtr<const char> source, UserPtr<const char> t
   Own<PathPage> options = TRY(make_own<PathPage>());
   const std::size_t length = data.is_null() ? 0 : TRY(frame::copy_string_from_user(options->bytes, data.address()));
   const Ref<Superblock> superblock = TRY(make_file_system(type_text, source_text, std::string_view(options->bytes.data(), length)));
-  return mount_at(*directory, superblock, kept, source_text);
+  const Result<> mounted = mount_at(*directory, superblock, kept, source_text);
+  if (!mounted.ok()) superblock->on_unmounted();  // it never was, and nobody else knows it
+  return mounted;
 }
 
 Result<> sys_umount2(Task& task, UserPtr<const char> target, std::uint32_t flags) {

@@ -43,6 +43,8 @@ class Dentry final : public RefCounted<Dentry>, public ListNode<DentryLruTag> {
 
  private:
   [[no_unique_address]] LiveMark<LiveKind::dentry> live_;
+  // Takes the parent out of a dentry of which the caller has the last reference. False: somebody has found it, or it is a root in the list.
+  bool give_up_parent(RefPtr<Dentry>& parent);
   friend class DentryCache;
   friend class PathWalk;
   friend Result<PathText> path_text(const Dentry& dentry, const Dentry* root, std::span<char> into);
@@ -56,6 +58,8 @@ class Dentry final : public RefCounted<Dentry>, public ListNode<DentryLruTag> {
   RefPtr<Mount> mounted_;  // what covers this directory
   std::uint32_t hash_;
   bool hashed_ = false, deleted_ = false, referenced_ = false;
+  // In the list of what is left of file systems that were taken off the tree: found there as long as somebody else holds it.
+  bool abandoned_ = false;
   std::uint8_t name_size_ = 0;
   std::array<char, kInlineName> inline_name_;
   Vec<char> long_name_;

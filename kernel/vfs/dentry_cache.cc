@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/base/string.h"
 #include "kernel/vfs/mount.h"
 
 namespace kernel {
@@ -17,11 +18,32 @@ Dentry::Dentry(RefPtr<Dentry> parent, RefPtr<Inode> inode, Ref<Superblock> super
 
 // A chain of removed directories may be as deep as a path is long: parents that die with this one are taken apart in a loop.
 Dentry::~Dentry() {
+  const bool was_abandoned = abandoned_;
+  if (was_abandoned) {
+    DentryCache& cache = DentryCache::instance();
+    const LockGuard guard(cache.lock());
+    cache.forget_abandoned_locked(*this);
+  }
   RefPtr<Dentry> up = std::move(parent_);
+  if (was_abandoned && !up) finish_unmount(*superblock_);
   while (up && up->is_unique()) {
-    RefPtr<Dentry> next = std::move(up->parent_);
+    RefPtr<Dentry> next;
+    if (!up->give_up_parent(next)) break;
     up = std::move(next);
   }
+}
+
+bool Dentry::give_up_parent(RefPtr<Dentry>& parent) {
+  if (!abandoned_) {
+    parent = std::move(parent_);
+    return true;
+  }
+  DentryCache& cache = DentryCache::instance();
+  const LockGuard guard(cache.lock());
+  if (!is_unique() || !parent_) return false;
+  cache.forget_abandoned_locked(*this);
+  parent = std::move(parent_);
+  return true;
 }
 
 RefPtr<Inode> Dentry::inode() const {
@@ -191,8 +213,11 @@ Result<Ref<Dentry>> DentryCache::child(Dentry& directory, std::string_view name)
   {
     const LockGuard guard(lock_);
     if (directory.deleted_) return Errno::noent;
-    if (caches)
+    if (caches) {
       if (Dentry* found = find_locked(directory, hash, name)) return Ref<Dentry>(*found);
+      if (directory.superblock_->root_dentry_ == nullptr)
+        if (RefPtr<Dentry> found = find_abandoned_locked(directory, hash, name)) return found.as_ref();
+    }
   }
   Result<Ref<Inode>> inode = directory.existing_inode().lookup(name);
   RefPtr<Inode> file;
@@ -205,10 +230,22 @@ Result<Ref<Dentry>> DentryCache::child(Dentry& directory, std::string_view name)
   if (!caches) return fresh;
   {
     const LockGuard guard(lock_);
-    insert_locked(*fresh);
+    if (directory.superblock_->root_dentry_ == nullptr)
+      abandon_locked(*fresh);
+    else
+      insert_locked(*fresh);
   }
   trim(kMostDentries);
   return fresh;
+}
+
+Result<Ref<Dentry>> DentryCache::unnamed_child(Dentry& directory, Ref<Inode> inode) {
+  FixedString<24> name;
+  name.append_clipped("#").append_clipped(Digits(inode->ino()).view());
+  Ref<Dentry> made = TRY(make_ref<Dentry>(RefPtr<Dentry>(&directory), RefPtr<Inode>(inode), directory.superblock_, 0U));
+  TRY(set_name(*made, name.view()));
+  made->deleted_ = true;
+  return made;
 }
 
 void DentryCache::instantiate(Dentry& negative, Ref<Inode> inode) {
@@ -229,7 +266,12 @@ void DentryCache::move(Dentry& moved, Dentry& directory, std::string_view name, 
   RefPtr<Dentry> self, stale, old_parent(&directory);
   const LockGuard guard(lock_);
   // A negative dentry may hold the new name.
-  if (Dentry* there = find_locked(directory, hash, name)) stale = unhash_locked(*there);
+  if (Dentry* there = find_locked(directory, hash, name)) {
+    stale = unhash_locked(*there);
+  } else if (moved.abandoned_) {
+    stale = find_abandoned_locked(directory, hash, name);
+    if (stale) forget_abandoned_locked(*stale);
+  }
   self = unhash_locked(moved);
   moved.hash_ = hash;
   store_name(moved, name, std::move(long_name));
@@ -271,11 +313,34 @@ void DentryCache::prune(Superblock& superblock) {
   }
 }
 
-void DentryCache::cover(Dentry& directory, Mount& mount, Dentry& root) {
+RefPtr<Dentry> DentryCache::find_abandoned_locked(const Dentry& parent, std::uint32_t hash, std::string_view name) {
+  for (Dentry* dentry = abandoned_.front(); dentry != nullptr; dentry = abandoned_.next(*dentry)) {
+    if (dentry->parent_.get() != &parent || dentry->hash_ != hash || dentry->deleted_ || name_of(*dentry) != name) continue;
+    if (!dentry->try_ref()) continue;  // it is about to leave
+    RefPtr<Dentry> found(dentry);
+    dentry->deref();  // not the last: `found` has one
+    return found;
+  }
+  return nullptr;
+}
+
+void DentryCache::abandon_locked(Dentry& dentry) {
+  abandoned_.push_back(dentry);
+  dentry.abandoned_ = true;
+}
+
+void DentryCache::forget_abandoned_locked(Dentry& dentry) {
+  dentry.unlink();
+  dentry.abandoned_ = false;
+}
+
+Result<> DentryCache::cover(Dentry& directory, Mount& mount, Dentry& root) {
   const LockGuard guard(lock_);
+  if (directory.deleted_) return Errno::noent;
   directory.mounted_ = RefPtr<Mount>(&mount);
   root.superblock_->root_dentry_ = &root;
   root.superblock_->mountpoint_ = &directory;
+  return {};
 }
 
 void DentryCache::set_root(Dentry& root) {
@@ -283,12 +348,32 @@ void DentryCache::set_root(Dentry& root) {
   root.superblock_->root_dentry_ = &root;
 }
 
-void DentryCache::uncover(Dentry& directory, Dentry& root) {
-  RefPtr<Mount> mount;
-  const LockGuard guard(lock_);
-  std::swap(mount, directory.mounted_);
-  root.superblock_->root_dentry_ = nullptr;
-  root.superblock_->mountpoint_ = nullptr;
+bool DentryCache::uncover(Dentry& directory, Dentry& root, std::uint32_t most_users) {
+  RefPtr<Mount> mount;        // dropped after the lock
+  RefPtr<Dentry> let_go;  // what the cache held, a chain
+  {
+    const LockGuard guard(lock_);
+    if (root.ref_count() > most_users) return false;
+    std::swap(mount, directory.mounted_);
+    root.superblock_->root_dentry_ = nullptr;
+    root.superblock_->mountpoint_ = nullptr;
+    abandon_locked(root);
+    for (Dentry* dentry = lru_.front(); dentry != nullptr;) {
+      Dentry* next = lru_.next(*dentry);
+      if (dentry->superblock_.get() == root.superblock_.get()) {
+        RefPtr<Dentry> self = unhash_locked(*dentry);
+        abandon_locked(*dentry);
+        dentry->hash_next_ = std::move(let_go);
+        let_go = std::move(self);
+      }
+      dentry = next;
+    }
+  }
+  while (let_go) {
+    RefPtr<Dentry> next = std::move(let_go->hash_next_);
+    let_go = std::move(next);
+  }
+  return true;
 }
 
 RefPtr<Mount> DentryCache::mount_over(const Dentry& directory) {

@@ -41,6 +41,8 @@ class DentryCache {
   // The dentry of `name`, negative if there is no such file; asks the file system if it is not cached. The directory's mutex is held by
   // the caller. ENOENT if the directory has been removed.
   Result<Ref<Dentry>> child(Dentry& directory, std::string_view name) EXCLUDES(lock_);
+  // For a file in that directory which has no name (O_TMPFILE): "#" and its number, as if it had been removed.
+  static Result<Ref<Dentry>> unnamed_child(Dentry& directory, Ref<Inode> inode);
   // After the file system did it, still under the directory mutexes:
   void instantiate(Dentry& negative, Ref<Inode> inode) EXCLUDES(lock_);
   void remove(Dentry& dentry) EXCLUDES(lock_);  // unlink, rmdir, or replaced by rename
@@ -52,10 +54,13 @@ class DentryCache {
   // Drops unused entries until at most `count` are left (memory is short).
   void shrink(std::size_t count) EXCLUDES(lock_);
 
-  // Mounting: what covers what. `root` must be the dentry of a superblock that is mounted nowhere.
-  void cover(Dentry& directory, Mount& mount, Dentry& root) EXCLUDES(lock_);
+  // Mounting: what covers what. `root` must be the dentry of a superblock that is mounted nowhere. The directory's mutex is held by the
+  // caller; ENOENT if the directory has been removed.
+  Result<> cover(Dentry& directory, Mount& mount, Dentry& root) EXCLUDES(lock_);
   void set_root(Dentry& root) EXCLUDES(lock_);  // of everything
-  void uncover(Dentry& directory, Dentry& root) EXCLUDES(lock_);
+  // The reverse, unless more than `most_users` hold the root: then false. From now on the cache keeps nothing of the file system alive, and it
+  // goes with its last user (finish_unmount).
+  bool uncover(Dentry& directory, Dentry& root, std::uint32_t most_users) EXCLUDES(lock_);
   RefPtr<Mount> mount_over(const Dentry& directory) EXCLUDES(lock_);
   // The root dentry of the file system that holds `dentry` (walks up).
   static Dentry* fs_root_locked(const Dentry& dentry);
@@ -64,11 +69,16 @@ class DentryCache {
   std::size_t size() const { return count_.load(std::memory_order_relaxed); }
 
  private:
+  friend class Dentry;
   friend class PathWalk;
   friend Result<PathText> path_text(const Dentry& dentry, const Dentry* root, std::span<char> into);
   static Result<> set_name(Dentry& dentry, std::string_view name);
   static void store_name(Dentry& dentry, std::string_view name, Vec<char> long_name);
   void insert_locked(Dentry& dentry) REQUIRES(lock_);
+  // The same for names of a file system that has been taken off the tree while it was in use.
+  RefPtr<Dentry> find_abandoned_locked(const Dentry& parent, std::uint32_t hash, std::string_view name) REQUIRES(lock_);
+  void abandon_locked(Dentry& dentry) REQUIRES(lock_);
+  void forget_abandoned_locked(Dentry& dentry) REQUIRES(lock_);
   RefPtr<Dentry> unhash_locked(Dentry& dentry) REQUIRES(lock_);
   // Takes up to `into.size()` unused entries out; the caller drops them after unlocking.
   std::size_t evict_locked(std::span<RefPtr<Dentry>> into) REQUIRES(lock_);
@@ -78,6 +88,7 @@ class DentryCache {
   SpinLock<LockRank::vfs_cache> lock_;
   Vec<RefPtr<Dentry>> buckets_ GUARDED_BY(lock_);
   List<Dentry, DentryLruTag> lru_ GUARDED_BY(lock_);
+  List<Dentry, DentryLruTag> abandoned_ GUARDED_BY(lock_);  // holds no references
   // Written under the lock; a reader without it learns what it was a moment ago.
   void add_to_count(std::size_t change) REQUIRES(lock_) { count_.store(size() + change, std::memory_order_relaxed); }
   std::atomic<std::size_t> count_{0};  // hashed dentries

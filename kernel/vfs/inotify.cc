@@ -70,7 +70,8 @@ void drop_locked(List<InotifyWatch, WatchTag>& bucket, std::uint32_t event, Drop
     next = bucket.next(*watch);
     if (!chosen(*watch->inode)) continue;
     const RefPtr<Inotify> instance = watch->instance;
-    if (((watch->mask | abi::kInUnmount) & event) != 0) instance->queue_locked(watch->wd, event, 0, {});
+    const std::uint32_t kind = event == abi::kInUnmount && watch->inode->is_directory() ? abi::kInIsDir : 0;
+    if (((watch->mask | abi::kInUnmount) & event) != 0) instance->queue_locked(watch->wd, event | kind, 0, {});
     RefPtr<InotifyWatch> gone = instance->drop_watch_locked(*watch, true);
     gone->ref();
     dropped.push_back(*gone);

@@ -36,6 +36,12 @@ const FileSystemType* find_type(std::string_view name) {
   return nullptr;
 }
 
+bool is_mounted_locked(const Superblock& superblock) REQUIRES(table.lock) {
+  for (const Ref<Mount>& mount : table.mounts)
+    if (&mount->superblock() == &superblock) return true;
+  return false;
+}
+
 }  // namespace
 
 Result<> Mount::set_source(std::string_view source) {
@@ -71,37 +77,70 @@ Result<> mount_at(Dentry& directory, Ref<Superblock> superblock, std::uint32_t f
   if (!directory.existing_inode().is_directory()) return Errno::notdir;
   const Ref<Inode> root_inode = superblock->root();
   const Ref<Dentry> root = TRY(make_root_dentry(root_inode));
-  const Ref<Mount> mount = TRY(make_ref<Mount>(superblock, root, RefPtr<Dentry>(&directory), flags));
-  TRY(mount->set_source(source));
+  RefPtr<Mount> mount;  // dropped after the locks
   const LockGuard guard(table.lock);
   for (const Ref<Mount>& other : table.mounts)
     if (&other->superblock() == superblock.get()) return Errno::busy;
-  if (DentryCache::instance().mount_over(directory)) return Errno::busy;
-  TRY(table.mounts.try_push(mount));
-  DentryCache::instance().cover(directory, *mount, *root);
+  DentryCache& cache = DentryCache::instance();
+  Ref<Dentry> place(directory);
+  while (const RefPtr<Mount> over = cache.mount_over(*place)) place = over->root();
+  if (!is_mounted_locked(place->superblock())) return Errno::noent;
+  TRY(table.mounts.try_reserve(table.mounts.size() + 1));
+  mount = TRY(make_ref<Mount>(superblock, root, RefPtr<Dentry>(place), flags));
+  TRY(mount->set_source(source));
+  // With its mutex held nobody removes the directory: rmdir(2) and rename(2) take it before they ask whether something is mounted there.
+  const LockGuard place_guard(place->existing_inode().directory_mutex());
+  TRY(cache.cover(*place, *mount, *root));
+  TRY(table.mounts.try_push(mount.as_ref()));
   return {};
 }
 
+namespace {
+
+// The mounts that go with one: those below it, in whatever order.
+Result<Vec<Ref<Mount>>> mounts_from_locked(const Ref<Mount>& top) REQUIRES(table.lock) {
+  Vec<Ref<Mount>> going;
+  TRY(going.try_reserve(table.mounts.size()));
+  TRY(going.try_push(top));
+  for (std::size_t i = 0; i < going.size(); ++i)
+    for (const Ref<Mount>& other : table.mounts)
+      if (other->mountpoint() && &other->mountpoint()->superblock() == &going[i]->superblock()) TRY(going.try_push(other));
+  return going;
+}
+
+void erase_locked(const Mount& mount) REQUIRES(table.lock) {
+  std::size_t at = 0;
+  while (table.mounts[at].get() != &mount) ++at;
+  table.mounts.erase(at);
+}
+
+}  // namespace
+
 Result<> unmount(Dentry& root, bool detach) {
-  RefPtr<Mount> mount;  // dropped after the lock
+  Vec<Ref<Mount>> going;  // dropped after the lock: who is last finishes the file system
   const LockGuard guard(table.lock);
   std::size_t at = 0;
   while (at < table.mounts.size() && table.mounts[at]->root().get() != &root) ++at;
   if (at == table.mounts.size()) return Errno::inval;
   if (!table.mounts[at]->mountpoint()) return Errno::busy;  // the root of everything
+  going = TRY(mounts_from_locked(table.mounts[at]));
+  if (!detach && going.size() > 1) return Errno::busy;
   DentryCache& cache = DentryCache::instance();
-  cache.prune(root.superblock());
-  // References left: the mount's own and the caller's. Mounts below and open files hold more.
-  if (!detach && root.ref_count() > 2) return Errno::busy;
-  for (const Ref<Mount>& other : table.mounts)
-    if (other->mountpoint() && &other->mountpoint()->superblock() == &root.superblock()) return Errno::busy;
-  mount = RefPtr<Mount>(table.mounts[at]);
-  cache.uncover(*mount->mountpoint(), root);
-  table.mounts.erase(at);
-  notify_unmounted(mount->superblock());
-  const Result<> synced = mount->superblock().sync();
-  if (!detach) mount->superblock().on_unmounted();
+  const Result<> synced = root.superblock().sync();
+  for (const Ref<Mount>& mount : going) {
+    cache.prune(mount->superblock());
+    // References left: the mount's own and the caller's. Open files, working directories and what else is in use hold more.
+    const std::uint32_t most_users = detach ? ~std::uint32_t{0} : 2;
+    if (!cache.uncover(*mount->mountpoint(), *mount->root(), most_users)) return Errno::busy;
+    erase_locked(*mount);
+  }
   return synced;
+}
+
+void finish_unmount(Superblock& superblock) {
+  notify_unmounted(superblock);
+  (void)superblock.sync().ok();  // umount2(2) has returned
+  superblock.on_unmounted();
 }
 
 Result<Vec<Ref<Mount>>> list_mounts() {

@@ -38,10 +38,14 @@ class Mount final : public RefCounted<Mount> {
   Vec<char> source_;
 };
 
-// Mounts a file system on a directory. EBUSY if the superblock is mounted already, ENOTDIR.
+// Mounts a file system on a directory, or on what has been mounted there meanwhile. EBUSY if the superblock is mounted already, ENOTDIR,
+// ENOENT if the directory has been removed or its file system is not in the tree any more.
 Result<> mount_at(Dentry& directory, Ref<Superblock> superblock, std::uint32_t flags, std::string_view source);
-// umount2(2): EINVAL if nothing is mounted with this root, EBUSY if it is in use (unless `detach`).
+// umount2(2): EINVAL if nothing is mounted with this root, EBUSY if it is in use (unless `detach`: then what is mounted below goes too, and
+// each file system lives on for those who use it).
 Result<> unmount(Dentry& root, bool detach);
+// The last user of a file system that is not in the tree any more is gone. Called by the last dentry.
+void finish_unmount(Superblock& superblock);
 // The mounts now, oldest first, for /proc/mounts.
 Result<Vec<Ref<Mount>>> list_mounts();
 // The mount of a superblock; nullptr if it is mounted nowhere.

@@ -162,9 +162,10 @@ Result<> remove_directory_at(const NameContext& context, RefPtr<Dentry> base, st
   if (!victim) return Errno::noent;
   TRY(may_remove(context.who, *parent, *victim));
   if (!victim->is_directory()) return Errno::notdir;
-  if (DentryCache::instance().mount_over(*child)) return Errno::busy;
-  // The victim's own mutex keeps others from adding entries meanwhile; it lies below its parent, so the order is by depth here.
+  // The victim's own mutex keeps others from adding entries and from mounting there meanwhile; it lies below its parent, so the order is by
+  // depth here.
   const LockGuard victim_guard(victim->directory_mutex());
+  if (DentryCache::instance().mount_over(*child)) return Errno::busy;
   TRY(directory.remove_directory(walk.last(), *victim));
   DentryCache::instance().remove(*child);
   notify_unlinked(*victim);
@@ -217,7 +218,7 @@ Result<Ref<OpenFile>> open_unnamed(const NameContext& context, RefPtr<Dentry> ba
     const LockGuard guard(directory.directory_mutex());
     inode = TRY(directory.create_unnamed(masked, owner));
   }
-  const Ref<Dentry> dentry = TRY(make_root_dentry(inode.as_ref()));
+  const Ref<Dentry> dentry = TRY(DentryCache::unnamed_child(*where, inode.as_ref()));
   return open_dentry(context.who, *dentry, flags & ~abi::kOTmpFile, true);
 }
 

@@ -27,6 +27,7 @@ class PseudoSuperblock final : public Superblock {
   Ref<Inode> root() override;
   std::string_view type_name() const override { return type_name_.view(); }
   Result<FsStatistics> statistics() override;
+  void on_unmounted() override { root_ = nullptr; }
   // Names come and go with processes and configuration.
   bool caches_names() const override { return false; }
 

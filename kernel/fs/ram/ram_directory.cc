@@ -182,17 +182,21 @@ Result<> RamDirectory::read_directory(std::uint64_t offset, DirectorySink& sink)
   return {};
 }
 
-Result<> RamDirectory::take_apart(Vec<Ref<RamDirectory>>& subdirectories) {
+RefPtr<RamDirectory> RamDirectory::take_apart() {
+  RefPtr<RamDirectory> chain = std::move(next_doomed_);
   while (!order_.empty()) {
-    const Entry* entry = order_.back().get();
-    if (entry != nullptr) {
-      if (entry->inode->is_directory()) TRY(subdirectories.try_push(Ref<RamDirectory>(ram_directory(*entry->inode))));
+    if (const Entry* entry = order_.back().get()) {
+      if (entry->inode->is_directory()) {
+        RefPtr<RamDirectory> inner(&ram_directory(*entry->inode));
+        inner->next_doomed_ = std::move(chain);
+        chain = std::move(inner);
+      }
       index_.erase(entry->name.view());
     }
     order_.pop_back();
     cookies_.pop_back();
   }
-  return {};
+  return chain;
 }
 
 }  // namespace kernel

@@ -132,8 +132,8 @@ class RamDirectory final : public RamInode {
   Result<> read_directory(std::uint64_t offset, DirectorySink& sink) override;
 
   bool is_empty() const { return index_.empty(); }
-  // Takes every subdirectory out and puts it on the list (ENOMEM: the rest stays); other entries go.
-  Result<> take_apart(Vec<Ref<RamDirectory>>& subdirectories);
+  // Lets all entries go. Gives the next directory to take apart: a subdirectory, or what this one was chained to.
+  RefPtr<RamDirectory> take_apart();
 
  private:
   struct Entry {
@@ -161,6 +161,7 @@ class RamDirectory final : public RamInode {
   Vec<Own<Entry>> order_;                  // by rising cookie; null: removed
   Vec<std::uint64_t> cookies_;             // of order_, also of removed ones
   std::uint64_t next_cookie_ = 2;
+  RefPtr<RamDirectory> next_doomed_;  // take_apart()
 };
 
 // A file that has no name and never had one (memfd_create(2)). ENOMEM.

@@ -27,17 +27,14 @@ Result<FsStatistics> RamSuperblock::statistics() {
   return result;
 }
 
-// The tree holds its superblock and the reverse; taken apart without recursion, since trees may be deep.
+// The tree holds its superblock and the reverse; taken apart without recursion, since trees may be deep. Nobody else is in it, so no lock is
+// needed: the last user may go where none can be taken.
 void RamSuperblock::on_unmounted() {
-  RefPtr<RamDirectory> top;
-  std::swap(top, root_);
-  if (!top) return;
-  Vec<Ref<RamDirectory>> todo;
-  if (!todo.try_push(top.as_ref()).ok()) return;  // no memory even for that: the tree stays where it is
-  while (!todo.empty()) {
-    const Ref<RamDirectory> directory = todo.take_back();
-    const LockGuard guard(directory->directory_mutex());
-    if (!directory->take_apart(todo).ok()) return;
+  RefPtr<RamDirectory> todo;
+  std::swap(todo, root_);
+  while (todo) {
+    RefPtr<RamDirectory> rest = todo->take_apart();
+    todo = std::move(rest);
   }
 }
 
