@@ -164,7 +164,10 @@ Result<> record_lock(Task& task, Fd fd, OpenFile& file, std::uint32_t command, U
   if (lock.type == abi::kFUnLck) return locks->unlock(owner, range);
   if (exclusive ? !file.may_write() : !file.may_read()) return Errno::badf;
   TRY(locks->lock(owner, range, exclusive, command == abi::kFSetLkW || command == abi::kFOfdSetLkW));
-  if (!by_file) return confirm_record_lock(files_of(task), fd, file, *locks);
+  if (!by_file) {
+    const Ref<FdTable> files(files_of(task));
+    return confirm_record_lock(*files, fd, file, *locks);
+  }
   if (file.is_closed()) locks->release_file(file);  // while it waited
   return {};
 }

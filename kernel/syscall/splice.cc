@@ -23,6 +23,10 @@ Result<std::optional<std::uint64_t>> load_offset(const OpenFile& file, UserPtr<F
   return std::optional<std::uint64_t>(static_cast<std::uint64_t>(offset));
 }
 
+void tell_if_broken(Task& task, const Result<std::uint64_t>& outcome) {
+  if (!outcome.ok() && outcome.error() == Errno::pipe) raise_signal(task, abi::kSigPipe);
+}
+
 }  // namespace
 
 Result<std::uint64_t> sys_splice(Task& task, Fd in, UserPtr<FileOffset> in_offset, Fd out, UserPtr<FileOffset> out_offset, std::uint64_t count,
@@ -34,11 +38,13 @@ Result<std::uint64_t> sys_splice(Task& task, Fd in, UserPtr<FileOffset> in_offse
   if (!from->may_read() || !to->may_write()) return Errno::badf;
   const bool from_pipe = from->kind() == FileKind::pipe, to_pipe = to->kind() == FileKind::pipe;
   if (!from_pipe && !to_pipe) return Errno::inval;
-  if (from_pipe && to_pipe && &pipe_of(*from) == &pipe_of(*to) && in_offset.is_null() && out_offset.is_null()) return Errno::inval;
+  if (from_pipe && to_pipe && pipe_of(*from).get() == pipe_of(*to).get() && in_offset.is_null() && out_offset.is_null()) return Errno::inval;
   if (!to_pipe && to->is_append()) return Errno::inval;
-  SpliceSide source{.file = *from, .offset = TRY(load_offset(*from, in_offset))};
-  SpliceSide target{.file = *to, .offset = TRY(load_offset(*to, out_offset))};
-  const std::uint64_t done = TRY(splice_bytes(source, target, std::min(count, abi::kMaxRwCount), (flags & kSpliceNonBlock) != 0));
+  SpliceSide source{.file = from.as_ref(), .offset = TRY(load_offset(*from, in_offset))};
+  SpliceSide target{.file = to.as_ref(), .offset = TRY(load_offset(*to, out_offset))};
+  Result<std::uint64_t> spliced = splice_bytes(source, target, std::min(count, abi::kMaxRwCount), (flags & kSpliceNonBlock) != 0);
+  if (to_pipe) tell_if_broken(task, spliced);
+  const std::uint64_t done = TRY(spliced);
   if (source.offset) TRY(in_offset.store(static_cast<FileOffset>(*source.offset)));
   if (target.offset) TRY(out_offset.store(static_cast<FileOffset>(*target.offset)));
   return done;
@@ -67,14 +73,15 @@ Result<std::uint64_t> sys_vmsplice(Task& task, Fd pipe, UserPtr<const abi::Iovec
   if (segments.total() == 0) return std::uint64_t{0};
   if (file->kind() != FileKind::pipe) return Errno::badf;
   const bool nonblock = (flags & kSpliceNonBlock) != 0;  // O_NONBLOCK says nothing here
+  const Ref<Pipe> ring = pipe_of(*file);
   if (file->may_write()) {
     IoSource source(segments.segments(), segments.total());
-    Result<std::uint64_t> written = gift(pipe_of(*file), source, nonblock);
-    if (!written.ok() && written.error() == Errno::pipe) raise_signal(task, abi::kSigPipe);
+    Result<std::uint64_t> written = gift(*ring, source, nonblock);
+    tell_if_broken(task, written);
     return written;
   }
   IoSink sink(segments.segments(), segments.total());
-  return std::uint64_t{TRY(pipe_of(*file).read(sink, nonblock))};
+  return std::uint64_t{TRY(ring->read(sink, nonblock))};
 }
 
 Result<std::uint64_t> sys_tee(Task& task, Fd in, Fd out, std::uint64_t count, std::uint32_t flags) {
@@ -84,8 +91,10 @@ Result<std::uint64_t> sys_tee(Task& task, Fd in, Fd out, std::uint64_t count, st
   const RefPtr<OpenFile> to = TRY(files_of(task).get(out));
   if (!from->may_read() || !to->may_write()) return Errno::badf;
   if (from->kind() != FileKind::pipe || to->kind() != FileKind::pipe) return Errno::inval;
-  if (&pipe_of(*from) == &pipe_of(*to)) return Errno::inval;
-  return tee_bytes(*from, *to, std::min(count, abi::kMaxRwCount), (flags & kSpliceNonBlock) != 0);
+  if (pipe_of(*from).get() == pipe_of(*to).get()) return Errno::inval;
+  Result<std::uint64_t> done = tee_bytes(*from, *to, std::min(count, abi::kMaxRwCount), (flags & kSpliceNonBlock) != 0);
+  tell_if_broken(task, done);
+  return done;
 }
 
 }  // namespace kernel

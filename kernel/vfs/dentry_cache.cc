@@ -214,7 +214,7 @@ Result<Ref<Dentry>> DentryCache::child(Dentry& directory, std::string_view name)
     const LockGuard guard(lock_);
     if (directory.deleted_) return Errno::noent;
     if (caches) {
-      if (Dentry* found = find_locked(directory, hash, name)) return Ref<Dentry>(*found);
+      if (const RefPtr<Dentry> found(find_locked(directory, hash, name)); found) return found.as_ref();
       if (directory.superblock_->root_dentry_ == nullptr)
         if (RefPtr<Dentry> found = find_abandoned_locked(directory, hash, name)) return found.as_ref();
     }
@@ -358,15 +358,15 @@ bool DentryCache::uncover(Dentry& directory, Dentry& root, std::uint32_t most_us
     root.superblock_->root_dentry_ = nullptr;
     root.superblock_->mountpoint_ = nullptr;
     abandon_locked(root);
-    for (Dentry* dentry = lru_.front(); dentry != nullptr;) {
-      Dentry* next = lru_.next(*dentry);
+    for (RefPtr<Dentry> dentry(lru_.front()); dentry;) {
+      RefPtr<Dentry> next(lru_.next(*dentry));
       if (dentry->superblock_.get() == root.superblock_.get()) {
         RefPtr<Dentry> self = unhash_locked(*dentry);
         abandon_locked(*dentry);
         dentry->hash_next_ = std::move(let_go);
         let_go = std::move(self);
       }
-      dentry = next;
+      dentry = std::move(next);
     }
   }
   while (let_go) {

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 
-#include "abi/signal.h"
 #include "kernel/base/vec.h"
-#include "kernel/task/signal.h"
-#include "kernel/task/task.h"
 #include "kernel/vfs/pipe.h"
 
 namespace kernel {
@@ -19,12 +16,6 @@ Result<Vec<std::byte>> chunk_for(std::uint64_t count) {
   return buffer;
 }
 
-Result<> await_room(Pipe& pipe, bool nonblock) {
-  Result<> room = pipe.await_room(nonblock);
-  if (!room.ok() && room.error() == Errno::pipe) raise_signal(current_task(), abi::kSigPipe);
-  return room;
-}
-
 // What was done before an error counts, the error does not.
 Result<std::uint64_t> partial(std::uint64_t done, Errno error) {
   if (done != 0) return done;
@@ -33,10 +24,11 @@ Result<std::uint64_t> partial(std::uint64_t done, Errno error) {
 
 // All of `bytes`, unless the output ends (a signal, an error): how many went out.
 Result<std::size_t> write_side(SpliceSide& side, std::span<const std::byte> bytes) {
+  const Ref<OpenFile> file = side.file;
   std::size_t written = 0;
   while (written < bytes.size()) {
     IoSource source(bytes.subspan(written));
-    auto put = side.offset ? side.file.write_at(source, *side.offset) : side.file.write(source);
+    auto put = side.offset ? file->write_at(source, *side.offset) : file->write(source);
     if (!put.ok()) return written != 0 ? Result<std::size_t>(written) : Result<std::size_t>(put.error());
     const std::size_t count = std::move(put).release();
     if (count == 0) break;
@@ -68,7 +60,7 @@ Result<std::uint64_t> pass_on(Pipe& in, Pipe& out, std::uint64_t count, bool non
   Vec<std::byte> buffer = TRY(chunk_for(count));
   for (;;) {
     TRY(in.await_data(nonblock));
-    TRY(await_room(out, nonblock));
+    TRY(out.await_room(nonblock));
     const std::uint64_t done = TRY(pass_once(in, out, count, buffer.span(), keep));
     if (done != 0 || in.at_end()) return done;
     if (nonblock) return Errno::again;
@@ -104,6 +96,7 @@ Result<std::uint64_t> pipe_to_file(Pipe& pipe, SpliceSide& out, std::uint64_t co
 }
 
 Result<std::uint64_t> fill(SpliceSide& in, Pipe& pipe, std::uint64_t count, std::span<std::byte> buffer, bool& raced) {
+  const Ref<OpenFile> file = in.file;
   Pipe::Back back(pipe);
   std::uint64_t done = 0;
   raced = back.room() == 0;
@@ -111,7 +104,7 @@ Result<std::uint64_t> fill(SpliceSide& in, Pipe& pipe, std::uint64_t count, std:
     const auto most = static_cast<std::size_t>(std::min<std::uint64_t>({buffer.size(), count - done, back.room()}));
     if (most == 0) break;
     IoSink sink(buffer.first(most));
-    auto got = in.offset ? in.file.read_at(sink, *in.offset) : in.file.read(sink);
+    auto got = in.offset ? file->read_at(sink, *in.offset) : file->read(sink);
     if (!got.ok()) return partial(done, got.error());
     const std::size_t read = std::move(got).release();
     if (read == 0) break;
@@ -119,7 +112,7 @@ Result<std::uint64_t> fill(SpliceSide& in, Pipe& pipe, std::uint64_t count, std:
     if (!put.ok()) return partial(done, put.error());
     if (in.offset) *in.offset += read;
     done += read;
-    if (in.file.is_stream()) break;  // a socket or terminal: what came is enough
+    if (file->is_stream()) break;  // a socket or terminal: what came is enough
   }
   return done;
 }
@@ -127,7 +120,7 @@ Result<std::uint64_t> fill(SpliceSide& in, Pipe& pipe, std::uint64_t count, std:
 Result<std::uint64_t> file_to_pipe(SpliceSide& in, Pipe& pipe, std::uint64_t count, bool nonblock) {
   Vec<std::byte> buffer = TRY(chunk_for(count));
   for (;;) {
-    TRY(await_room(pipe, nonblock));
+    TRY(pipe.await_room(nonblock));
     bool raced = false;
     const std::uint64_t done = TRY(fill(in, pipe, count, buffer.span(), raced));
     if (!raced) return done;
@@ -137,18 +130,26 @@ Result<std::uint64_t> file_to_pipe(SpliceSide& in, Pipe& pipe, std::uint64_t cou
 }  // namespace
 
 // SAFETY: kind() says that the file is a PipeEnd.
-Pipe& pipe_of(OpenFile& file) { return static_cast<PipeEnd&>(file).pipe(); }
+Ref<Pipe> pipe_of(OpenFile& file) { return Ref<Pipe>(static_cast<PipeEnd&>(file).pipe()); }
 
 Result<std::uint64_t> splice_bytes(SpliceSide& in, SpliceSide& out, std::uint64_t count, bool nonblock) {
-  const bool from_pipe = in.file.kind() == FileKind::pipe, to_pipe = out.file.kind() == FileKind::pipe;
-  if (from_pipe) nonblock = nonblock || in.file.is_nonblocking();
-  if (to_pipe) nonblock = nonblock || out.file.is_nonblocking();
-  if (from_pipe && to_pipe) return pass_on(pipe_of(in.file), pipe_of(out.file), count, nonblock, false);
-  return from_pipe ? pipe_to_file(pipe_of(in.file), out, count, nonblock) : file_to_pipe(in, pipe_of(out.file), count, nonblock);
+  const Ref<OpenFile> from = in.file, to = out.file;
+  const bool from_pipe = from->kind() == FileKind::pipe, to_pipe = to->kind() == FileKind::pipe;
+  if (from_pipe) nonblock = nonblock || from->is_nonblocking();
+  if (to_pipe) nonblock = nonblock || to->is_nonblocking();
+  if (!to_pipe) {
+    const Ref<Pipe> source = pipe_of(*from);
+    return pipe_to_file(*source, out, count, nonblock);
+  }
+  const Ref<Pipe> target = pipe_of(*to);
+  if (!from_pipe) return file_to_pipe(in, *target, count, nonblock);
+  const Ref<Pipe> source = pipe_of(*from);
+  return pass_on(*source, *target, count, nonblock, false);
 }
 
 Result<std::uint64_t> tee_bytes(OpenFile& in, OpenFile& out, std::uint64_t count, bool nonblock) {
-  return pass_on(pipe_of(in), pipe_of(out), count, nonblock || in.is_nonblocking() || out.is_nonblocking(), true);
+  const Ref<Pipe> source = pipe_of(in), target = pipe_of(out);
+  return pass_on(*source, *target, count, nonblock || in.is_nonblocking() || out.is_nonblocking(), true);
 }
 
 }  // namespace kernel

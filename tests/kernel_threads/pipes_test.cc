@@ -98,7 +98,7 @@ TEST(Pipes, TeeSeesNoEndTooEarly) {
   on_threads([&](int me, std::minstd_rand&) {
     char byte = 'x';
     if (me == 0) {
-      for (std::uint64_t i = 0; i < kBytes; ++i) EXPECT_EQ(put(pipe_of(*in_write.file()), {&byte, 1}), 1U);
+      for (std::uint64_t i = 0; i < kBytes; ++i) EXPECT_EQ(put(*pipe_of(*in_write.file()), {&byte, 1}), 1U);
       over = true;
       in_write = FileHandle();
     } else if (me == 1) {
@@ -106,11 +106,11 @@ TEST(Pipes, TeeSeesNoEndTooEarly) {
         const std::uint64_t count = tee_bytes(*in_read.file(), *out_write.file(), 100, false).release();
         if (count == 0) break;
         std::array<char, 100> seen;
-        EXPECT_EQ(take(pipe_of(*out_read.file()), std::span(seen).first(count)), count);
+        EXPECT_EQ(take(*pipe_of(*out_read.file()), std::span(seen).first(count)), count);
       }
       EXPECT_TRUE(over);
     } else {
-      while (take(pipe_of(*in_read.file()), {&byte, 1}) == 1) ++received;
+      while (take(*pipe_of(*in_read.file()), {&byte, 1}) == 1) ++received;
       EXPECT_TRUE(over);
     }
   });
@@ -126,20 +126,20 @@ TEST(Pipes, SplicedRound) {
     ends_read[i] = FileHandle(pair.read_end);
     ends_write[i] = FileHandle(pair.write_end);
     std::string some(1000 * i, static_cast<char>('a' + i));
-    if (i != 0) EXPECT_EQ(put(pipe_of(*pair.write_end), some), some.size());
+    if (i != 0) EXPECT_EQ(put(*pipe_of(*pair.write_end), some), some.size());
   }
   on_threads([&](int me, std::minstd_rand& random) {
     const auto from = static_cast<std::size_t>(me), to = (from + 1) % kThreads;
     for (std::uint64_t i = 0; i < kRounds; ++i) {
-      SpliceSide in{.file = *ends_read[from].file(), .offset = {}}, out{.file = *ends_write[to].file(), .offset = {}};
+      SpliceSide in{.file = ends_read[from].file().as_ref(), .offset = {}}, out{.file = ends_write[to].file().as_ref(), .offset = {}};
       static_cast<void>(splice_bytes(in, out, 1 + random() % 3000, true).ok());
     }
   });
   std::array<std::size_t, kThreads> found{};
   for (const FileHandle& end : ends_read) {
-    Pipe& pipe = pipe_of(*end.file());
-    std::string all(pipe.available(), ' ');
-    if (!all.empty()) EXPECT_EQ(take(pipe, all), all.size());
+    const Ref<Pipe> pipe = pipe_of(*end.file());
+    std::string all(pipe->available(), ' ');
+    if (!all.empty()) EXPECT_EQ(take(*pipe, all), all.size());
     for (const char c : all) ++found[static_cast<std::size_t>(c - 'a')];
   }
   for (std::size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], 1000 * i);
