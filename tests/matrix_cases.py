@@ -44,6 +44,8 @@ PROGRAMS = {
     "inet_options": ("inet_options.c", "gcc", []),
     "net_files": ("net_files.c", "gcc", []),
     "scm_cycles": ("scm_cycles.c", "gcc", ["-pthread"]),
+    "unix_buffers": ("unix_buffers.c", "gcc", ["-pthread"]),
+    "ipc_edges": ("ipc_edges.c", "gcc", ["-pthread"]),
     "netlink": ("netlink.c", "gcc", []),
     "udp": ("udp.c", "gcc", []),
     "tty": ("tty.c", "gcc", []),

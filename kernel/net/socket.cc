@@ -17,7 +17,6 @@ namespace kernel {
 namespace {
 
 constinit std::atomic<std::uint64_t> socket_numbers{1};  // NOLINT: inode numbers
-constexpr std::int32_t kDefaultBuffer = 212992;           // /proc/sys/net/core/wmem_default
 constexpr std::uint64_t kNsPerSec = 1'000'000'000, kNsPerUs = 1000;
 
 template <class T>
@@ -46,8 +45,8 @@ Socket::Socket(std::int32_t domain, std::int32_t type, std::int32_t protocol, st
                       {abi::kSoBroadcast, 0},
                       {abi::kSoOobInline, 0},
                       {abi::kSoPriority, 0},
-                      {abi::kSoSndBuf, kDefaultBuffer},
-                      {abi::kSoRcvBuf, kDefaultBuffer},
+                      {abi::kSoSndBuf, kDefaultSocketBuffer},
+                      {abi::kSoRcvBuf, kDefaultSocketBuffer},
                       {abi::kSoRcvLowat, 1},
                       {abi::kSoTimestamp, 0},
                       {abi::kSoPassSec, 0},
@@ -176,19 +175,30 @@ Result<> Socket::set_option(Task& task, std::int32_t level, std::int32_t name, s
   return set_plain_option(task, name, TRY(number_from(value)));
 }
 
+namespace {
+// The kernel doubles buffer sizes, and clips them: a negative one counts as a very large one.
+std::int32_t buffer_size(std::int32_t asked, bool force) {
+  constexpr std::int32_t kMost = std::numeric_limits<std::int32_t>::max() / 2;
+  const std::int32_t most = force ? kMost : kDefaultSocketBuffer;
+  return (asked < 0 ? most : std::min(asked, most)) * 2;
+}
+}  // namespace
+
 // socket(7), options that are a number.
 Result<> Socket::set_plain_option(Task& task, std::int32_t name, std::int32_t number) {
-  if (name == abi::kSoSndBufForce) name = abi::kSoSndBuf;
-  if (name == abi::kSoRcvBufForce) name = abi::kSoRcvBuf;
+  // socket(7): beyond the administrator's limits, for those who may administrate.
+  const bool force = name == abi::kSoSndBufForce || name == abi::kSoRcvBufForce;
+  if (force && !task.credentials_ref()->has(Capability::net_admin)) return Errno::perm;
+  if (force) number = std::max(number, 0);
+  if (force) name = name == abi::kSoSndBufForce ? abi::kSoSndBuf : abi::kSoRcvBuf;
   std::atomic<std::int32_t>* plain = plain_option(name);
   if (plain == nullptr) return Errno::noprotoopt;
   const Ref<const Credentials> who = task.credentials_ref();
   const bool may_all = who->has(Capability::net_admin) || who->has(Capability::net_raw);
   constexpr std::int32_t kLeastSend = 4608, kLeastReceive = 2304, kMostPriority = 6;
   switch (name) {
-    // The kernel doubles buffer sizes, and clips them.
-    case abi::kSoSndBuf: number = std::max(std::clamp(number, 0, kDefaultBuffer) * 2, kLeastSend); break;
-    case abi::kSoRcvBuf: number = std::max(std::clamp(number, 0, kDefaultBuffer) * 2, kLeastReceive); break;
+    case abi::kSoSndBuf: number = std::max(buffer_size(number, force), kLeastSend); break;
+    case abi::kSoRcvBuf: number = std::max(buffer_size(number, force), kLeastReceive); break;
     case abi::kSoRcvLowat: number = number < 0 ? std::numeric_limits<std::int32_t>::max() : std::max(number, 1); break;
     case abi::kSoPriority:
       if ((number < 0 || number > kMostPriority) && !may_all) return Errno::perm;

@@ -17,6 +17,8 @@
 
 namespace kernel {
 
+inline constexpr std::int32_t kDefaultSocketBuffer = 212992;  // /proc/sys/net/core/wmem_default, and the other three beside it
+
 // A struct sockaddr in kernel memory.
 struct SocketAddress {
   std::array<std::byte, abi::kSockaddrMax> bytes{};

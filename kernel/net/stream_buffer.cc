@@ -55,24 +55,20 @@ std::span<std::byte> StreamBuffer::piece(std::uint64_t at, std::uint64_t most) {
   return ring_.subspan(offset, std::min<std::uint64_t>(most, ring_.size() - offset));
 }
 
-bool StreamBuffer::is_writable() const {
-  const std::uint32_t most = limit();
-  return used() <= most - most / 4;
-}
+bool StreamBuffer::is_writable() const { return used() <= low_water(); }
 
 // With the reader's lock, when the head has gone from `before` to `after`. A writer that finds the ring full sees the old head only if its
 // tail is seen here, thanks to the fence: he has one of his own between the tail and looking for room once more.
 bool StreamBuffer::has_become_writable(std::uint64_t before, std::uint64_t after) const {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   const std::uint64_t tail = tail_.load(std::memory_order_acquire);
-  const std::uint32_t all = limit();
-  const std::uint64_t most = all - all / 4;
+  const std::uint64_t most = low_water();
   return tail - before > most && tail - after <= most;
 }
 
 // Makes the ring large enough for `needed` bytes, as far as it may be. With neither lock held.
 Result<> StreamBuffer::grow(std::uint64_t needed) {
-  const auto wanted = static_cast<std::uint32_t>(std::bit_ceil(std::clamp<std::uint64_t>(needed, kFirstSize, kMaxSize)));
+  const auto wanted = static_cast<std::uint32_t>(std::bit_ceil(std::clamp<std::uint64_t>(needed, kFirstSize, kLargest)));
   const std::span<std::byte> fresh = TRY(frame::allocate_pages(wanted / kPageSize));
   std::span<std::byte> old = fresh;
   {

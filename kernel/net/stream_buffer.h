@@ -24,9 +24,10 @@ struct StreamMark final : RefCounted<StreamMark>, ListNode<StreamMarkTag> {
 
 class StreamBuffer {
  public:
-  static constexpr std::uint32_t kFirstSize = 4 * 1024, kMaxSize = 256 * 1024;
+  static constexpr std::uint32_t kFirstSize = 4 * 1024, kMaxSize = 256 * 1024, kLargest = 1024 * 1024;
 
-  StreamBuffer() = default;
+  // Writers are told of room when it is full to `quarters` quarters, or less.
+  explicit StreamBuffer(std::uint32_t quarters = 3) : quarters_(quarters) {}
   ~StreamBuffer();
 
   // Moves bytes in until it is full; 0 = no room. Grows it first if it may. `ancillary` (may be null) is taken with the first byte.
@@ -56,17 +57,22 @@ class StreamBuffer {
   // A writer finds a good part of it free.
   bool is_writable() const;
   bool has_room() const { return used() < limit(); }
-  // No more than this many bytes wait in it, at least 64 and at most kMaxSize. Writers that wait are the caller's to wake.
-  void set_limit(std::uint64_t bytes) { limit_.store(static_cast<std::uint32_t>(std::clamp<std::uint64_t>(bytes, 64, kMaxSize)), std::memory_order_release); }
+  // No more than this many bytes wait in it, at least 64 and at most kLargest. Writers that wait are the caller's to wake.
+  void set_limit(std::uint64_t bytes) { limit_.store(static_cast<std::uint32_t>(std::clamp<std::uint64_t>(bytes, 64, kLargest)), std::memory_order_release); }
 
  private:
   std::uint32_t limit() const { return limit_.load(std::memory_order_acquire); }
+  std::uint32_t low_water() const {
+    const std::uint32_t all = limit();
+    return all - all / 4 * (4 - quarters_);
+  }
   bool has_become_writable(std::uint64_t before, std::uint64_t after) const;
   Result<> grow(std::uint64_t needed);
   std::span<std::byte> piece(std::uint64_t at, std::uint64_t most);
   std::uint64_t until_mark(std::uint64_t head, std::uint64_t there, RefPtr<StreamMark>& mark) EXCLUDES(marks_lock_);
   Result<std::size_t> copy_in(IoSource& source);
 
+  const std::uint32_t quarters_;
   PositionLock read_lock_, write_lock_;
   std::span<std::byte> ring_;  // changes only with both locks held; its size is a power of two
   std::atomic<std::uint32_t> size_{0};

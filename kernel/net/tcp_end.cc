@@ -39,7 +39,7 @@ void TcpEnd::agree_on_room(TcpEnd& other) {
   constexpr std::uint32_t kHalf = StreamBuffer::kMaxSize / 2;
   const auto room = [](const TcpEnd& from, const TcpEnd& to) {
     const std::uint32_t kept = from.asked_send.load(std::memory_order_relaxed), window = to.asked_receive.load(std::memory_order_relaxed);
-    return std::uint64_t{kept != 0 ? kept : kHalf} + (window != 0 ? window : kHalf);
+    return std::min<std::uint64_t>(std::uint64_t{kept != 0 ? kept : kHalf} + (window != 0 ? window : kHalf), StreamBuffer::kMaxSize);
   };
   stream_.set_limit(room(other, *this));
   other.stream_.set_limit(room(*this, other));

@@ -1,8 +1,19 @@
 #include "kernel/net/unix_end.h"
 
+#include <algorithm>
+#include <bit>
+
 #include "kernel/net/unix_garbage.h"
 
 namespace kernel {
+
+UnixMessage::~UnixMessage() {
+  if (sender) sender->credit(charge);
+}
+
+UnixEnd::UnixEnd(std::int32_t type, abi::Ucred owner) : type_(type), send_limit_(kDefaultSocketBuffer), owner_(owner) {
+  stream_.set_limit(kDefaultSocketBuffer);
+}
 
 // What came while it was closed is all that may be left.
 UnixEnd::~UnixEnd() {
@@ -75,13 +86,22 @@ void UnixEnd::set_name(const UnixName& name) {
   name_ = name;
 }
 
-bool UnixEnd::is_full() const { return message_count_.load(std::memory_order_acquire) >= kMostMessages; }
+void UnixEnd::set_send_limit(std::uint32_t bytes) {
+  send_limit_.store(bytes, std::memory_order_release);
+  queue_.wake_all(kPollWritable);
+}
 
-bool UnixEnd::has_space(std::size_t size) {
-  const LockGuard guard(lock_);
-  if (gone_.load(std::memory_order_relaxed) || read_closed_.load(std::memory_order_relaxed)) return true;
-  const bool fits = message_bytes_ + size <= kMostBytes || messages_.empty();
-  return fits && message_count_.load(std::memory_order_relaxed) < kMostMessages;
+// Senders that wait and those that poll are told at the same mark, so a sender waits until a good part of the buffer is free.
+void UnixEnd::credit(std::size_t bytes) {
+  const std::size_t before = charged_.fetch_sub(bytes, std::memory_order_acq_rel);
+  const std::uint32_t limit = send_limit();
+  if (!is_low(before, limit) && is_low(before - bytes, limit)) queue_.wake_all_fenced(kPollWritable);  // by the subtraction
+}
+
+std::size_t UnixEnd::charge_of(std::size_t size) {
+  constexpr std::size_t kBookkeeping = 256, kShared = 320, kLargestHead = 16384, kSmallest = 512;
+  const std::size_t head = std::min(size, kLargestHead - kShared);
+  return std::bit_ceil(std::max(head + kShared, kSmallest)) + round_up(size - head, kPageSize) + kBookkeeping;
 }
 
 Result<> UnixEnd::push_message(Ref<UnixMessage> message) {
@@ -89,12 +109,10 @@ Result<> UnixEnd::push_message(Ref<UnixMessage> message) {
     const LockGuard guard(lock_);
     if (gone_.load(std::memory_order_relaxed)) return type_ == abi::kSockDgram ? Errno::connrefused : Errno::pipe;
     if (read_closed_.load(std::memory_order_relaxed)) return Errno::pipe;
-    const std::size_t size = message->data.size();
-    const bool fits = message_bytes_ + size <= kMostBytes || messages_.empty();
-    if (message_count_.load(std::memory_order_relaxed) >= kMostMessages || !fits) return Errno::again;
+    const bool freely = message->sender && takes_freely(*message->sender);
+    if (!freely && is_full()) return Errno::again;
     message->ref();
     messages_.push_back(*message);
-    message_bytes_ += size;
     message_count_.fetch_add(1, std::memory_order_release);
   }
   queue_.wake_all(kPollReadable);
@@ -107,9 +125,7 @@ RefPtr<UnixMessage> UnixEnd::take_message(bool peek, bool& drained) {
   if (!message || peek) return message;
   message->unlink();
   message->deref();  // the list's
-  message_bytes_ -= message->data.size();
-  // Whoever was refused waits for a sign: give one whenever the queue may have been full before.
-  drained = message_count_.fetch_sub(1, std::memory_order_release) >= kMostMessages || message_bytes_ + message->data.size() > kMostBytes / 2;
+  drained = message_count_.fetch_sub(1, std::memory_order_acq_rel) > kMostMessages;
   return message;
 }
 

@@ -21,23 +21,26 @@ class DiscardScope;
 // The bytes of sun_path: empty = no name; a leading NUL = abstract; a path keeps its final NUL.
 using UnixName = FixedString<abi::kUnixPathMax>;
 
+class UnixEnd;
 struct UnixMessageTag;
 // A datagram or a record.
 struct UnixMessage final : RefCounted<UnixMessage>, ListNode<UnixMessageTag> {
+  ~UnixMessage();
   Vec<std::byte> data;
   Ancillary ancillary;
   UnixName from;
+  RefPtr<UnixEnd> sender;  // whose buffer it counts against, until it dies
+  std::size_t charge = 0;
 };
 
 struct PendingTag;
 
 class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
  public:
-  static constexpr std::size_t kMostMessages = 512;       // /proc/sys/net/unix/max_dgram_qlen
-  static constexpr std::size_t kMostBytes = 2 * 212992;  // in messages that wait
-  static constexpr std::size_t kLongestMessage = 212992 - 32;
+  static constexpr std::uint32_t kMostMessages = 10;  // /proc/sys/net/unix/max_dgram_qlen: as many wait, and one
+  static constexpr std::uint32_t kWritableQuarters = 1;  // poll(2): of the send buffer, this much or less is in use
 
-  UnixEnd(std::int32_t type, abi::Ucred owner) : type_(type), owner_(owner) {}
+  UnixEnd(std::int32_t type, abi::Ucred owner);
   ~UnixEnd();
 
   std::int32_t type() const { return type_; }
@@ -71,13 +74,31 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   void set_name(const UnixName& name) EXCLUDES(lock_);
 
   // --- messages (datagram and seqpacket) ---
-  // EAGAIN if it is full, EPIPE or ECONNREFUSED if nobody will read.
+  // EAGAIN if it is full and takes_freely() is not true of the sender, EPIPE or ECONNREFUSED if nobody will read.
   Result<> push_message(Ref<UnixMessage> message) EXCLUDES(lock_);
+  // The number of messages that wait is nothing to its own peer, who is bounded by his buffer.
+  bool takes_freely(const UnixEnd& sender) const { return type_ == abi::kSockSeqPacket || accepts_only_.load(std::memory_order_acquire) == &sender; }
   // The oldest, taken out unless `peek`; null if there is none. `drained`: it had been full.
   RefPtr<UnixMessage> take_message(bool peek, bool& drained) EXCLUDES(lock_);
   bool has_messages() const { return message_count_.load(std::memory_order_acquire) != 0; }
-  bool is_full() const;
-  bool has_space(std::size_t size) EXCLUDES(lock_);  // for a message of that size; true also if it would be refused otherwise
+  bool is_full() const { return message_count_.load(std::memory_order_acquire) > kMostMessages; }
+  bool has_space() const { return is_gone() || read_closed() || !is_full(); }  // or a message would be refused for another reason
+  // Somebody who polls found it full and is to be told when it is not any more. He has to look once more after this.
+  void note_watcher() { watched_.exchange(true, std::memory_order_acq_rel); }
+  bool take_watched() { return watched_.exchange(false, std::memory_order_acq_rel); }
+
+  // --- the send buffer: messages that were sent from here and not yet read count against it ---
+  // Wakes whoever waits here if it has become larger.
+  void set_send_limit(std::uint32_t bytes);
+  std::uint32_t send_limit() const { return send_limit_.load(std::memory_order_acquire); }
+  std::size_t charged() const { return charged_.load(std::memory_order_acquire); }
+  bool may_charge() const { return charged() < send_limit(); }
+  bool is_charge_low() const { return is_low(charged(), send_limit()); }
+  void charge(std::size_t bytes) { charged_.fetch_add(bytes, std::memory_order_acq_rel); }
+  void credit(std::size_t bytes);
+  // What a message of that size counts, as Linux counts the memory of its buffers.
+  static std::size_t charge_of(std::size_t size);
+
   // A connected datagram socket takes messages of its peer only; null = of everybody. Compared, never followed.
   void accept_only(const UnixEnd* peer) { accepts_only_.store(peer, std::memory_order_release); }
   bool accepts_from(const UnixEnd& sender) const {
@@ -98,6 +119,7 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   bool may_offer() const { return offer_count_.load(std::memory_order_acquire) <= backlog_.load(std::memory_order_relaxed); }
 
  private:
+  static bool is_low(std::size_t charged, std::uint32_t limit) { return charged * 4 <= std::uint64_t{limit} * kWritableQuarters; }
   template <class Visit>
   void each_own_ancillary(const Visit& visit) EXCLUDES(lock_) {
     stream_.each_mark(visit);
@@ -109,16 +131,17 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
 
   const std::int32_t type_;
   WaitQueue queue_, space_;
-  StreamBuffer stream_;
-  std::atomic<bool> write_closed_{false}, read_closed_{false}, gone_{false}, listening_{false};
+  StreamBuffer stream_{kWritableQuarters};
+  std::atomic<bool> write_closed_{false}, read_closed_{false}, gone_{false}, listening_{false}, watched_{false};
   std::atomic<std::int32_t> error_{0};
   std::atomic<const UnixEnd*> accepts_only_{nullptr};
   std::atomic<std::uint32_t> message_count_{0}, offer_count_{0}, backlog_{0};
+  std::atomic<std::uint32_t> send_limit_;
+  std::atomic<std::size_t> charged_{0};
   mutable SpinLock<LockRank::socket> lock_;
   abi::Ucred owner_ GUARDED_BY(lock_);
   UnixName name_ GUARDED_BY(lock_);
   List<UnixMessage, UnixMessageTag> messages_ GUARDED_BY(lock_);  // each holds a reference of its own
-  std::size_t message_bytes_ GUARDED_BY(lock_) = 0;
   List<UnixEnd, PendingTag> offers_ GUARDED_BY(lock_);  // likewise
   RefPtr<UnixEnd> offered_client_;                      // of an end in a listener's list: guarded by that listener's lock
 };

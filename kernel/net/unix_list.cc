@@ -28,6 +28,11 @@ void unlist_unix_socket(UnixListed& socket) {
   everyone.count.fetch_sub(1, std::memory_order_relaxed);
 }
 
+void tell_unix_senders(const UnixEnd& end) {
+  const LockGuard guard(everyone.lock);
+  for (UnixListed* socket = everyone.list.front(); socket != nullptr; socket = everyone.list.next(*socket)) socket->tell_of_room(end);
+}
+
 Result<Vec<UnixRow>> unix_rows() {
   Vec<UnixRow> rows;
   for (;;) {

@@ -9,12 +9,15 @@
 
 namespace kernel {
 
+class UnixEnd;
 struct UnixListTag;
 // What the list knows of a socket, which may be dying while it is asked.
 class UnixListed : public ListNode<UnixListTag> {
  public:
   virtual bool has_descriptors() const = 0;
   virtual UnixRow row() const = 0;
+  // Wakes whoever waits for this socket, if it sends to `end`. Compared, never followed.
+  virtual void tell_of_room(const UnixEnd& end) = 0;
 
  protected:
   ~UnixListed() = default;
@@ -25,6 +28,8 @@ void list_unix_socket(UnixListed& socket);
 void unlist_unix_socket(UnixListed& socket);
 // Those that are open, the oldest first. ENOMEM.
 Result<Vec<UnixRow>> unix_rows();
+// Whoever polls a socket that sends to `end`, which was full, is told to look again.
+void tell_unix_senders(const UnixEnd& end);
 
 }  // namespace kernel
 #endif  // KERNEL_NET_UNIX_LIST_H

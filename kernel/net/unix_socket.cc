@@ -122,6 +122,7 @@ Result<> UnixSocket::connect_stream(Task& task, const Ref<UnixEnd>& listener) {
     TRY(timed_out_is_again(listener->space().wait([&] { return listener->may_offer() || !listener->is_listening(); }, deadline)));
   }
   set_peer(server);
+  apply_send_buffer();
   end_->queue().wake_all(kPollWritable);
   return {};
 }
@@ -181,6 +182,7 @@ void UnixSocket::on_last_close() {
   {
     DiscardScope scope;
     end_->mark_gone(scope);
+    if (end_->take_watched()) tell_unix_senders(*end_);
     const RefPtr<UnixEnd> other = peer();
     // unix(7) has it from TCP: data that nobody will read any more resets the connection.
     if (other && unread && type() != abi::kSockDgram) other->set_error(static_cast<std::int32_t>(Errno::connreset));
@@ -218,7 +220,9 @@ Result<std::size_t> UnixSocket::send_stream(UnixEnd& to, SendRequest& request) {
   return total;
 }
 
-Result<std::size_t> UnixSocket::send_message(Task& task, SendRequest& request) {
+Result<RefPtr<UnixEnd>> UnixSocket::receiver_of(Task& task, const SendRequest& request) {
+  if (type() == abi::kSockSeqPacket)
+    if (const std::int32_t error = end_->take_error(); error != 0) return Errno{error};
   RefPtr<UnixEnd> to;
   if (!request.address.empty() && type() == abi::kSockDgram)
     to = TRY(find_unix_name(task, TRY(parse_unix_address(request.address))));
@@ -228,20 +232,36 @@ Result<std::size_t> UnixSocket::send_message(Task& task, SendRequest& request) {
   if (to->type() != type()) return Errno::prototype;
   if (write_shut_.load(std::memory_order_acquire)) return Errno::pipe;
   if (type() == abi::kSockDgram && !to->accepts_from(*end_)) return Errno::perm;
-  if (request.source.remaining() > UnixEnd::kLongestMessage) return Errno::msgsize;
+  constexpr std::uint32_t kReserve = 32;
+  return request.source.remaining() > end_->send_limit() - kReserve ? Result<RefPtr<UnixEnd>>(Errno::msgsize) : Result<RefPtr<UnixEnd>>(to);
+}
+
+Result<std::size_t> UnixSocket::send_message(Task& task, SendRequest& request) {
+  const RefPtr<UnixEnd> to = TRY(receiver_of(task, request));
+  const Instant deadline = send_deadline();
+  // As on Linux a sender that finds room may go beyond it with one message.
+  while (!end_->may_charge()) {
+    if (must_not_block(request.flags)) return Errno::again;
+    const auto may_go_on = [&] { return end_->may_charge() || write_shut_.load(std::memory_order_acquire) || to->is_gone(); };
+    TRY(timed_out_is_again(end_->queue().wait(may_go_on, deadline)));
+    if (write_shut_.load(std::memory_order_acquire)) return Errno::pipe;
+    if (to->is_gone()) break;
+  }
   const Ref<UnixMessage> message = TRY(make_ref<UnixMessage>());
   const auto size = static_cast<std::size_t>(request.source.remaining());
+  message->charge = UnixEnd::charge_of(size);
+  end_->charge(message->charge);
+  message->sender = end_;
   TRY(message->data.try_resize(size));
   if (size != 0 && TRY(request.source.take(message->data.span())) != size) return Errno::fault;
   if (request.ancillary != nullptr) message->ancillary = std::move(*request.ancillary);
   if (!message->ancillary.credential) message->ancillary.credential = credential_of(task);
   message->from = end_->name();
-  const Instant deadline = send_deadline();
   for (;;) {
     const Result<> pushed = to->push_message(message);
     if (pushed.ok()) return size;
     if (pushed.error() != Errno::again || must_not_block(request.flags)) return pushed.error();
-    TRY(timed_out_is_again(to->space().wait([&] { return to->has_space(size); }, deadline)));
+    TRY(timed_out_is_again(to->space().wait([&] { return to->has_space(); }, deadline)));
   }
 }
 
@@ -332,7 +352,7 @@ Result<std::size_t> UnixSocket::receive_message(ReceiveRequest& request) {
     const RefPtr<UnixEnd> other = peer();
     if (!peek) {
       end_->space().wake_all();
-      if (drained && other) other->queue().wake_all(kPollWritable);
+      if (drained && end_->take_watched()) tell_unix_senders(*end_);
     }
     const std::size_t size = message->data.size();
     std::size_t given = 0;
@@ -359,6 +379,19 @@ Result<std::size_t> UnixSocket::receive(ReceiveRequest& request) {
 
 // --- the rest ---
 
+void UnixSocket::tell_of_room(const UnixEnd& end) {
+  const LockGuard guard(lock_);
+  if (peer_.get() == &end) end_->queue().wake_all(kPollWritable);
+}
+
+// Of datagrams and records: room in the own buffer, and in the queue of a receiver who is not bounded by it.
+bool UnixSocket::is_writable(UnixEnd* other) const {
+  if (!end_->is_charge_low()) return false;
+  if (other == nullptr || other->takes_freely(*end_) || !other->is_full()) return true;
+  other->note_watcher();
+  return !other->is_full();
+}
+
 std::uint32_t UnixSocket::readiness() {
   if (is_listening()) return end_->has_offers() ? kPollReadable : 0;
   std::uint32_t events = 0;
@@ -367,11 +400,11 @@ std::uint32_t UnixSocket::readiness() {
   if (no_input) events |= kPollReadable | kPollRdHup;
   if (end_->has_error()) events |= kPollErr;
   const RefPtr<UnixEnd> other = peer();
-  if (type() == abi::kSockDgram) return events | (other && other->is_full() ? 0 : kPollWritable);
+  if (type() == abi::kSockDgram) return events | (is_writable(other.get()) ? kPollWritable : 0);
   if (!other) return events | kPollHup | kPollWritable;
   const bool no_output = write_shut_.load(std::memory_order_acquire) || other->read_closed();
   if (no_input && no_output) events |= kPollHup;
-  const bool writable = type() == abi::kSockStream ? other->stream().is_writable() : !other->is_full();
+  const bool writable = type() == abi::kSockStream ? other->stream().is_writable() : is_writable(other.get());
   if (writable || no_output) events |= kPollWritable;
   return events;
 }
@@ -383,7 +416,7 @@ Result<std::uint64_t> UnixSocket::ioctl(Task& task, std::uint32_t request, std::
     count = type() == abi::kSockStream ? end_->stream().used() : end_->next_message_size();
   } else if (request == kSiocOutQ) {
     const RefPtr<UnixEnd> other = peer();
-    count = other && type() == abi::kSockStream ? other->stream().used() : 0;
+    count = type() != abi::kSockStream ? end_->charged() : other ? other->stream().used() : 0;
   } else {
     TRY(interface_ioctl(task, request, argument));
     return std::uint64_t{0};
@@ -399,6 +432,19 @@ Result<std::size_t> UnixSocket::get_option(Task& task, std::int32_t level, std::
   const std::size_t count = std::min(into.size(), sizeof(who));
   copy_bytes(into, std::as_bytes(std::span(&who, 1)).first(count));
   return count;
+}
+
+Result<> UnixSocket::set_option(Task& task, std::int32_t level, std::int32_t name, std::span<const std::byte> value) {
+  TRY(Socket::set_option(task, level, name, value));
+  if (level == abi::kSolSocket && (name == abi::kSoSndBuf || name == abi::kSoSndBufForce)) apply_send_buffer();
+  return {};
+}
+
+// SO_RCVBUF changes nothing: what waits counts against its sender.
+void UnixSocket::apply_send_buffer() {
+  const auto bytes = static_cast<std::uint32_t>(plain_value(abi::kSoSndBuf));
+  if (type() == abi::kSockStream && is_connected()) stream_peer_->stream().set_limit(bytes);
+  end_->set_send_limit(bytes);
 }
 
 namespace {

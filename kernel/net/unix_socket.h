@@ -38,9 +38,11 @@ class UnixSocket final : public Socket, public ListNode<FlyingTag>, public UnixL
   Result<std::size_t> send(SendRequest& request) override;
   Result<std::size_t> receive(ReceiveRequest& request) override;
   Result<std::size_t> get_option(Task& task, std::int32_t level, std::int32_t name, std::span<std::byte> into) override;
+  Result<> set_option(Task& task, std::int32_t level, std::int32_t name, std::span<const std::byte> value) override;
   bool is_listening() const override { return end_->is_listening(); }
   bool has_descriptors() const override { return handles() != 0; }
   UnixRow row() const override;
+  void tell_of_room(const UnixEnd& end) override EXCLUDES(lock_);
   Flight& flight() LIFETIMEBOUND { return flight_; }
   UnixEnd& end() LIFETIMEBOUND { return *end_; }
   std::int32_t take_error() override { return end_->take_error(); }
@@ -58,7 +60,10 @@ class UnixSocket final : public Socket, public ListNode<FlyingTag>, public UnixL
   void set_peer(RefPtr<UnixEnd> peer) EXCLUDES(lock_);
   Result<> connect_stream(Task& task, const Ref<UnixEnd>& listener);
   Result<std::size_t> send_stream(UnixEnd& to, SendRequest& request);
+  Result<RefPtr<UnixEnd>> receiver_of(Task& task, const SendRequest& request) EXCLUDES(lock_);
   Result<std::size_t> send_message(Task& task, SendRequest& request);
+  void apply_send_buffer();
+  bool is_writable(UnixEnd* other) const;
   Result<std::size_t> receive_stream(ReceiveRequest& request);
   Result<std::size_t> receive_message(ReceiveRequest& request);
   Result<> await_input(std::uint32_t flags, Instant deadline);

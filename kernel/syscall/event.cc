@@ -75,6 +75,9 @@ Result<> sys_epoll_ctl(Task& task, Fd epoll, std::int32_t operation, Fd target, 
   if (watched->wait_queue() == nullptr) return Errno::perm;
   Epoll* instance = file->as_epoll();
   if (instance == nullptr) return Errno::inval;
+  // epoll_ctl(2): with EPOLLEXCLUSIVE only these.
+  constexpr std::uint32_t kBesideExclusive = kPollIn | kPollOut | kPollErr | kPollHup | abi::kEpollWakeup | abi::kEpollEdge | abi::kEpollExclusive;
+  if (operation == abi::kEpollCtlAdd && (wanted.events & abi::kEpollExclusive) != 0 && (wanted.events & ~kBesideExclusive) != 0) return Errno::inval;
   const auto fd = static_cast<std::int32_t>(target);
   switch (operation) {
     case abi::kEpollCtlAdd: return instance->add(fd, *watched, wanted);

@@ -230,6 +230,7 @@ Result<> sys_getrusage(Task& task, std::int32_t who, UserPtr<abi::Rusage> usage)
       total.system_ns = times.system_ns;
       total.voluntary_switches = task.voluntary_switches();
       total.involuntary_switches = task.involuntary_switches();
+      total.minor_faults = task.minor_faults();
       total.max_rss = task.mm().usage().peak_resident;
       break;
     default:

@@ -79,8 +79,8 @@ class PosixTimer final : public Timer {
   bool active_ = false;
   std::uint64_t next_ = 0;  // on the timer's own clock
   std::uint64_t interval_ = 0;
-  std::uint64_t missed_ = 0;        // expirations while the signal was still pending
-  std::uint64_t last_overrun_ = 0;  // of the signal sent last
+  std::uint64_t missed_ = 0;        // expirations since the signal that is pending was sent
+  std::uint64_t last_overrun_ = 0;  // of the signal taken last
 };
 
 PosixTimers::PosixTimers(Process& process) : process_(process) {}
@@ -113,12 +113,28 @@ void PosixTimers::arm_locked(PosixTimer& timer, std::uint64_t clock_time) {
   timer.arm(deadline);
 }
 
+// Whether the last signal has yet to be taken: of those of timer_create each one's own, of the others any of that number.
+bool PosixTimers::is_signal_pending(const PosixTimer& timer) const {
+  if (timer.info_.code == abi::kSiTimer) return is_timer_queued(process_, timer.target_.get(), timer.info_.pid());
+  return (process_.pending_signals() & signal_bit(timer.info_.signo)) != 0;
+}
+
+abi::SigInfo PosixTimers::note_taken(const abi::SigInfo& info) {
+  const LockGuard guard(lock_);
+  const Result<PosixTimer*> found = find_locked(info.pid());
+  if (!found.ok()) return info;  // deleted, or a program made this up
+  PosixTimer& timer = *Result<PosixTimer*>(found).release();
+  if (timer.info_.signo != info.signo) return info;
+  timer.last_overrun_ = std::min<std::uint64_t>(timer.missed_, 0x7fffffff);
+  timer.missed_ = 0;
+  return abi::SigInfo::timer(info.signo, info.pid(), static_cast<std::int32_t>(timer.last_overrun_), info.value());
+}
+
 void PosixTimers::expire(PosixTimer& timer, Instant) {
   const std::uint64_t clock_time = read_clock(timer);
   abi::SigInfo info = timer.info_;
-  bool send = false;
-  // Whether the last signal has been taken. Read before the lock: only its own clearing matters.
-  const SignalSet pending = timer.target_ ? timer.target_->pending().set() : process_.pending_signals();
+  // Asked before the lock: only its being taken matters.
+  const bool pending = is_signal_pending(timer);
   {
     const LockGuard guard(lock_);
     if (!timer.active_) return;
@@ -133,17 +149,12 @@ void PosixTimers::expire(PosixTimer& timer, Instant) {
       arm_locked(timer, clock_time);
     }
     if (timer.notify_ == abi::kSigEvNone) return;
-    if ((pending & signal_bit(info.signo)) != 0) {
+    if (pending) {
       timer.missed_ += expirations;
       return;
     }
-    timer.last_overrun_ = std::min<std::uint64_t>(timer.missed_ + expirations - 1, 0x7fffffff);
-    timer.missed_ = 0;
-    send = true;
-    if (info.code == abi::kSiTimer)
-      info = abi::SigInfo::timer(info.signo, info.pid(), static_cast<std::int32_t>(timer.last_overrun_), info.value());
+    timer.missed_ = expirations - 1;
   }
-  if (!send) return;
   if (info.signo == abi::kSigXcpu && timer.notify_ == abi::kSigEvSignal && info.code == abi::kSiKernel && clock_time >= cpu_maximum_.load())
     info = abi::SigInfo::from_kernel(abi::kSigKill);
   if (timer.target_)

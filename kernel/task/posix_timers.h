@@ -45,6 +45,9 @@ class PosixTimers {
   Result<TimerSetting> set(std::int32_t id, TimerSetting setting, bool absolute);
   Result<TimerSetting> get(std::int32_t id) const;
   Result<std::int32_t> overrun(std::int32_t id) const;
+  // A timer's signal has been taken out of its queue: with how often the timer has expired since it was sent (si_overrun), which is what
+  // overrun() says from now on.
+  abi::SigInfo note_taken(const abi::SigInfo& info);
   Result<> remove(std::int32_t id);
   // execve removes POSIX timers (interval timers stay); exit cancels everything. They wait for running callbacks.
   void remove_posix();
@@ -52,6 +55,7 @@ class PosixTimers {
 
  private:
   friend class PosixTimer;
+  bool is_signal_pending(const PosixTimer& timer) const EXCLUDES(lock_);
   void expire(PosixTimer& timer, Instant now) EXCLUDES(lock_);  // a timer's callback
   std::uint64_t read_clock(const PosixTimer& timer) const;
   void arm_locked(PosixTimer& timer, std::uint64_t clock_time) REQUIRES(lock_);

@@ -4,6 +4,7 @@
 
 #include "kernel/task/access.h"
 #include "kernel/task/job_control.h"
+#include "kernel/task/posix_timers.h"
 #include "kernel/task/process.h"
 #include "kernel/task/task.h"
 #include "kernel/task/tracee.h"
@@ -68,7 +69,8 @@ std::optional<Result<>> try_queue(Process& process, Task* only, const abi::SigIn
   Task* target = only != nullptr ? only : choose_target(process, info.signo);
   const bool blocked = target == nullptr || (target->signal_mask() & signal_bit(info.signo)) != 0;
   if (!blocked && is_dropped(process, *target, info.signo) && !target->is_traced()) return Result<>();
-  if (realtime && (pending.queued() >= limit || !node)) {
+  // A timer's signal has a place of its own in Linux's queue, which the limit does not count.
+  if (realtime && ((info.code != abi::kSiTimer && pending.queued() >= limit) || !node)) {
     // kill() of a real-time signal still arrives, without its siginfo; queued ones are refused.
     if (info.code != abi::kSiUser && info.code != abi::kSiKernel) return Result<>(Errno::again);
     node = Own<QueuedSignal>();
@@ -150,9 +152,19 @@ abi::SigAction change_action(Process& process, int signo, const abi::SigAction& 
 std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from) {
   Process& process = task.process();
   if (((task.pending().set() | process.pending_signals()) & from) == 0) return std::nullopt;
+  std::optional<abi::SigInfo> info;
+  {
+    const LockGuard guard(process.signal_lock());
+    PendingSignals& own = TaskAccess::pending(task, process);
+    info = (own.set() & from) != 0 ? own.take(from) : ProcessAccess::pending(process).take(from);
+  }
+  if (info && info->code == abi::kSiTimer) info = process.timers().note_taken(*info);
+  return info;
+}
+
+bool is_timer_queued(Process& process, const Task* only, std::int32_t id) {
   const LockGuard guard(process.signal_lock());
-  PendingSignals& own = TaskAccess::pending(task, process);
-  return (own.set() & from) != 0 ? own.take(from) : ProcessAccess::pending(process).take(from);
+  return only != nullptr ? only->pending().has_timer(id) : ProcessAccess::pending(process).has_timer(id);
 }
 
 Result<> may_signal(const Task& sender, const Process& target, int signo) {

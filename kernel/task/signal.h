@@ -70,11 +70,13 @@ class PendingSignals {
   PendingSignals() = default;
   ~PendingSignals() { clear(); }
   SignalSet set() const { return set_.load(std::memory_order_acquire); }
-  // Queues it. A standard signal that is pending already is not queued again (signal(7)); returns false then. `node` is consumed; it
-  // may be null: without a spare one (no memory) the signal is then pending with a plain siginfo.
+  // Queues it. A standard signal that is pending already is not queued again (signal(7)), unless it is a timer's: each has a place of its
+  // own. Returns false then. `node` is consumed; it may be null: without a spare one (no memory) the signal is then pending with a plain siginfo.
   bool add(const abi::SigInfo& info, Own<QueuedSignal>& node);
   // Takes the next signal that is in `from`: synchronous ones first, then the lowest number.
   std::optional<abi::SigInfo> take(SignalSet from);
+  // An expiration of the process's POSIX timer `id` is queued.
+  bool has_timer(std::int32_t id) const;
   // The index-th that is queued, the oldest first.
   std::optional<abi::SigInfo> peek(std::uint64_t index);
   void remove(SignalSet which);
@@ -89,7 +91,7 @@ class PendingSignals {
   std::atomic<SignalSet> set_{0};
   QueuedSignal spare_;
   bool spare_used_ = false;
-  List<QueuedSignal, SignalQueueTag> queue_;
+  mutable List<QueuedSignal, SignalQueueTag> queue_;
   std::uint32_t queued_ = 0;
 };
 
@@ -111,6 +113,9 @@ abi::SigAction change_action(Process& process, int signo, const abi::SigAction& 
 
 // For signalfd: takes a pending signal in `from` of the running task or its process. Readers wait on Process::signal_arrived().
 std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from);
+
+// An expiration of a POSIX timer of the process is on its way and not yet taken: in the process's queue, or in that of `only`.
+bool is_timer_queued(Process& process, const Task* only, std::int32_t id);
 
 // May `sender` send a signal to `target` (kill(2))? EPERM if not.
 Result<> may_signal(const Task& sender, const Process& target, int signo);

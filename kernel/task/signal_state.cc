@@ -103,7 +103,8 @@ SignalSet SignalHandlers::ignored() const {
 bool PendingSignals::add(const abi::SigInfo& info, Own<QueuedSignal>& node) {
   const SignalSet bit = signal_bit(info.signo);
   const bool was_pending = (set() & bit) != 0;
-  if (was_pending && info.signo < abi::kSigRtMin) return false;
+  const bool is_timer = info.code == abi::kSiTimer && (node || !spare_used_);
+  if (was_pending && info.signo < abi::kSigRtMin && !is_timer) return false;
   if (node) {
     node->info = info;
     queue_.push_back(*node);
@@ -149,6 +150,12 @@ std::optional<abi::SigInfo> PendingSignals::take(SignalSet from) {
   if (!more) set_.fetch_and(~signal_bit(signo), std::memory_order_acq_rel);
   if (!result) result = abi::SigInfo::from_sender(signo, abi::kSiUser, 0, 0);  // it was queued when memory was short
   return result;
+}
+
+bool PendingSignals::has_timer(std::int32_t id) const {
+  for (QueuedSignal* node = queue_.front(); node != nullptr; node = queue_.next(*node))
+    if (node->info.code == abi::kSiTimer && node->info.pid() == id) return true;
+  return false;
 }
 
 std::optional<abi::SigInfo> PendingSignals::peek(std::uint64_t index) {

@@ -70,7 +70,12 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   // True if a signal could be delivered now, the process is to stop, or the task must die.
   bool has_interrupt() override;
   void on_memory_lost() override;
-  void on_page_fault() override { process_->count_fault(false); }
+  void on_page_fault() override {
+    process_->count_fault(false);
+    minor_faults_.store(minor_faults() + 1, std::memory_order_relaxed);
+  }
+  // Of this thread alone; written by itself. Pages come without a wait for a device: there are no major ones.
+  std::uint64_t minor_faults() const { return minor_faults_.load(std::memory_order_relaxed); }
   Task* as_task() override { return this; }
   // It was killed, or its process ends: waits end at once and it never returns to user code.
   bool is_dying() const { return dying_.load(std::memory_order_acquire); }
@@ -163,6 +168,7 @@ class Task final : public Thread, public ListNode<TaskListTag> {
   bool restarting_ = false;  // the kept deadline is good for the next matching call
   bool rewound_ = false;
 
+  std::atomic<std::uint64_t> minor_faults_{0};
   const std::uint64_t start_time_;
   std::atomic<std::uint32_t> trace_bits_{0};
   RefPtr<Tracee> tracee_;  // guarded by tree_lock; null unless it is traced

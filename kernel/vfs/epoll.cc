@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "abi/fs.h"
+#include "kernel/base/string.h"
 
 namespace kernel {
 namespace {
@@ -313,6 +314,36 @@ std::size_t Epoll::describe(std::span<char> into) {
   const std::size_t count = std::min(kName.size(), into.size());
   std::copy_n(kName.begin(), count, into.begin());
   return count;
+}
+
+Result<> Epoll::describe_info(String& out) {
+  Vec<Ref<EpollItem>> items;
+  {
+    const LockGuard guard(control_);
+    for (const auto& entry : items_) TRY(items.try_push(entry.value));
+  }
+  const auto number = [&out](std::string_view before, std::uint64_t value, unsigned base, std::size_t width) -> Result<> {
+    const Digits digits(value, base);
+    TRY(out.try_append(before));
+    for (std::size_t i = digits.view().size(); i < width; ++i) TRY(out.try_append(' '));
+    return out.try_append(digits.view());
+  };
+  for (const Ref<EpollItem>& item : items) {
+    abi::EpollEvent event;
+    {
+      const LockGuard guard(ready_lock_);
+      event = item->event_;
+    }
+    const Attributes file = TRY(item->file_->attributes());
+    TRY(number("tfd: ", static_cast<std::uint32_t>(item->fd_), 10, 8));
+    TRY(number(" events: ", event.events, 16, 8));
+    TRY(number(" data: ", std::uint64_t{event.data_high} << 32 | event.data_low, 16, 16));
+    TRY(out.try_append("  pos:0"));  // what can be waited for has no position
+    TRY(number(" ino:", file.ino, 16, 1));
+    TRY(number(" sdev:", file.device, 16, 1));
+    TRY(out.try_append('\n'));
+  }
+  return {};
 }
 
 Result<Ref<OpenFile>> make_epoll() { return Ref<OpenFile>(TRY(make_ref<Epoll>(abi::kORdWr))); }

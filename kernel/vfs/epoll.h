@@ -74,6 +74,7 @@ class Epoll final : public OpenFile, private DeferredWake {
   bool is_event_file() const override { return true; }
   bool has_read() const override { return false; }
   bool has_write() const override { return false; }
+  Result<> describe_info(String& out) override EXCLUDES(control_);
 
  private:
   friend class EpollItem;

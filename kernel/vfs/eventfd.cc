@@ -7,9 +7,12 @@
 #include "kernel/base/string.h"
 
 namespace kernel {
+namespace {
+constinit std::atomic<std::uint64_t> next_id{0};  // NOLINT: of the instance
+}  // namespace
 
 EventFd::EventFd(std::uint64_t initial, bool semaphore, std::uint32_t flags)
-    : OpenFile(flags | abi::kORdWr), count_(initial), semaphore_(semaphore) {}
+    : OpenFile(flags | abi::kORdWr), count_(initial), semaphore_(semaphore), id_(next_id.fetch_add(1, std::memory_order_relaxed)) {}
 
 Result<std::size_t> EventFd::read(IoSink& sink) {
   if (sink.remaining() < sizeof(std::uint64_t)) return Errno::inval;
@@ -69,7 +72,9 @@ Result<> EventFd::describe_info(String& out) {
   TRY(out.try_append("eventfd-count: "));
   for (std::size_t i = count.view().size(); i < 16; ++i) TRY(out.try_append(' '));
   TRY(out.try_append(count.view()));
-  return out.try_append('\n');
+  TRY(out.try_append("\neventfd-id: "));
+  TRY(out.try_append(Digits(id_).view()));
+  return out.try_append(semaphore_ ? "\neventfd-semaphore: 1\n" : "\neventfd-semaphore: 0\n");
 }
 
 }  // namespace kernel

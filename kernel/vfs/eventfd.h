@@ -27,6 +27,7 @@ class EventFd final : public OpenFile {
   static constexpr std::uint64_t kMax = ~std::uint64_t{0} - 1;
   std::atomic<std::uint64_t> count_;
   const bool semaphore_;
+  const std::uint64_t id_;  // in /proc/PID/fdinfo
   WaitQueue queue_;
 };
 

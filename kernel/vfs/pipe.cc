@@ -39,15 +39,84 @@ std::span<std::byte> Pipe::piece(std::uint64_t at, std::uint64_t most) {
   return buffer_.subspan(offset, std::min<std::uint64_t>(most, buffer_.size() - offset));
 }
 
-bool Pipe::has_room(std::uint64_t needed) const { return size() - used() >= needed; }
+bool Pipe::has_room(std::uint64_t needed) const {
+  return size() - used() >= needed && packet_count_.load(std::memory_order_acquire) < size() / kAtomic;
+}
+
+// --- packets ---
+
+std::optional<Pipe::Packet> Pipe::first_packet() {
+  const LockGuard guard(packets_lock_);
+  if (packet_count_.load(std::memory_order_relaxed) == 0) return std::nullopt;
+  return packets_[first_packet_];
+}
+
+void Pipe::drop_packet() {
+  const LockGuard guard(packets_lock_);
+  first_packet_ = (first_packet_ + 1) % packets_.size();
+  packet_count_.fetch_sub(1, std::memory_order_release);
+}
+
+// With both locks, after the ring was made anew with its oldest byte at index 0.
+void Pipe::move_packets(Vec<Packet>& fresh, std::uint64_t old_head) {
+  const LockGuard guard(packets_lock_);
+  for (std::size_t i = 0; i < packet_count_.load(std::memory_order_relaxed); ++i) {
+    const Packet& packet = packets_[(first_packet_ + i) % packets_.size()];
+    fresh[i] = {.begin = packet.begin - old_head, .end = packet.end - old_head};
+  }
+  std::swap(packets_, fresh);
+  first_packet_ = 0;
+}
+
+// With the writer's lock.
+Result<> Pipe::make_packet_ring() {
+  {
+    const LockGuard guard(packets_lock_);
+    if (!packets_.empty()) return {};
+  }
+  Vec<Packet> ring;
+  TRY(ring.try_resize(buffer_.size() / kAtomic));
+  const LockGuard guard(packets_lock_);
+  std::swap(packets_, ring);
+  return {};
+}
+
+// With the writer's lock and room for it: one packet. Its limits are there before its bytes are.
+Result<std::size_t> Pipe::write_packet(IoSource& source) {
+  frame::abandon_copy();  // memory may have to be waited for
+  TRY(make_buffer());
+  TRY(make_packet_ring());
+  const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+  const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(source.remaining(), kAtomic));
+  std::size_t moved = 0;
+  while (moved < wanted) {
+    const std::span<std::byte> into = piece(tail + moved, wanted - moved);
+    if (TRY(source.take(into)) != into.size()) return Errno::fault;
+    moved += into.size();
+  }
+  {
+    const LockGuard guard(packets_lock_);
+    const std::uint32_t count = packet_count_.load(std::memory_order_relaxed);
+    packets_[(first_packet_ + count) % packets_.size()] = {.begin = tail, .end = tail + moved};
+    packet_count_.store(count + 1, std::memory_order_release);
+  }
+  tail_.store(tail + moved, std::memory_order_release);
+  return moved;
+}
 
 // With the reader's lock: moves bytes out, in at most two pieces.
 Result<std::size_t> Pipe::read_available(IoSink& sink) {
   std::size_t moved = 0;
+  std::optional<Packet> packet;
   while (!sink.full()) {
     const std::uint64_t head = head_.load(std::memory_order_relaxed);
-    const std::uint64_t there = tail_.load(std::memory_order_acquire) - head;
+    std::uint64_t there = tail_.load(std::memory_order_acquire) - head;
     if (there == 0) break;
+    if (packet_count_.load(std::memory_order_acquire) != 0) {
+      packet = first_packet();
+      if (packet) there = std::min(there, (head < packet->begin ? packet->begin : packet->end) - head);
+      if (packet && head < packet->begin) packet.reset();
+    }
     const std::span<std::byte> from = piece(head, std::min(there, sink.remaining()));
     auto put = sink.put(from);
     if (!put.ok()) {
@@ -57,7 +126,12 @@ Result<std::size_t> Pipe::read_available(IoSink& sink) {
     const std::size_t count = std::move(put).release();
     head_.store(head + count, std::memory_order_release);
     moved += count;
-    if (count < from.size()) break;
+    if (count < from.size() || (packet && head + count == packet->end)) break;
+  }
+  if (packet) {
+    // What does not fit is discarded (pipe(2), O_DIRECT). First the bytes: as long as it counts, it is the first.
+    head_.store(packet->end, std::memory_order_release);
+    drop_packet();
   }
   return moved;
 }
@@ -105,7 +179,7 @@ Result<std::size_t> Pipe::write_room(IoSource& source, std::size_t before, bool&
   return moved;
 }
 
-Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
+Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking, bool packets) {
   std::size_t total = 0;
   const auto partial = [&](Errno error) -> Result<std::size_t> {
     if (total != 0) return total;
@@ -113,11 +187,11 @@ Result<std::size_t> Pipe::write(IoSource& source, bool nonblocking) {
   };
   while (!source.empty()) {
     if (readers_.load(std::memory_order_acquire) == 0) return partial(Errno::pipe);
-    const std::uint64_t needed = source.remaining() <= kAtomic ? source.remaining() : 1;
+    const std::uint64_t needed = source.remaining() <= kAtomic ? source.remaining() : packets ? kAtomic : 1;
     write_lock_.lock_for_copy();
     Result<std::size_t> moved = std::size_t{0};
     bool faulted = false;
-    if (has_room(needed)) moved = write_room(source, total, faulted);
+    if (has_room(needed)) moved = packets ? write_packet(source) : write_room(source, total, faulted);
     write_lock_.unlock_after_copy();
     if (!moved.ok()) return partial(moved.error());
     if (const std::size_t count = std::move(moved).release(); count != 0) {
@@ -169,7 +243,10 @@ std::size_t Pipe::Front::copy(std::uint64_t skip, std::span<std::byte> into) con
 
 void Pipe::Front::take(std::size_t count) {
   KASSERT(count <= pipe_->used());
-  pipe_->head_.store(pipe_->head_.load(std::memory_order_relaxed) + count, std::memory_order_release);
+  const std::uint64_t head = pipe_->head_.load(std::memory_order_relaxed) + count;
+  pipe_->head_.store(head, std::memory_order_release);
+  // Packets are no limits here, but what is left of one is.
+  for (std::optional<Packet> packet = pipe_->first_packet(); packet && packet->end <= head; packet = pipe_->first_packet()) pipe_->drop_packet();
   taken_ = taken_ || count != 0;
 }
 
@@ -210,14 +287,16 @@ Result<std::uint32_t> Pipe::resize(std::uint32_t wanted) {
   if (wanted > 0x8000'0000U) return Errno::inval;
   const std::uint32_t fresh_size = std::bit_ceil(std::max<std::uint32_t>(wanted, kPageSize));
   if (fresh_size > kMaxSize) return Errno::perm;
+  Vec<Packet> fresh_packets;
+  TRY(fresh_packets.try_resize(fresh_size / kAtomic));
   const std::span<std::byte> fresh = TRY(frame::allocate_pages(fresh_size / kPageSize));
   std::span<std::byte> old = fresh;
   read_lock_.lock();
   write_lock_.lock();
   const std::uint64_t there = used();
-  const bool fits = there <= fresh_size;
+  const bool fits = there <= fresh_size && packet_count_.load(std::memory_order_relaxed) <= fresh_size / kAtomic;
   if (fits) {
-    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    const std::uint64_t head = head_.load(std::memory_order_relaxed);
     for (std::uint64_t done = 0; done < there;) {
       const std::span<std::byte> from = piece(head + done, there - done);
       copy_bytes(fresh.subspan(done), from);
@@ -226,6 +305,7 @@ Result<std::uint32_t> Pipe::resize(std::uint32_t wanted) {
     old = buffer_;
     buffer_ = fresh;
     size_.store(fresh_size, std::memory_order_relaxed);
+    move_packets(fresh_packets, head);
     head_.store(0, std::memory_order_relaxed);
     tail_.store(there, std::memory_order_release);
   }
@@ -281,7 +361,7 @@ PipeEnd::PipeEnd(RefPtr<Dentry> dentry, RefPtr<Inode> inode, Ref<Pipe> pipe, std
 Result<std::size_t> PipeEnd::read(IoSink& sink) { return pipe_->read(sink, is_nonblocking()); }
 
 Result<std::size_t> PipeEnd::write(IoSource& source) {
-  auto written = pipe_->write(source, is_nonblocking());
+  auto written = pipe_->write(source, is_nonblocking(), (flags() & abi::kODirect) != 0);
   if (!written.ok() && written.error() == Errno::pipe) raise_signal(current_task(), abi::kSigPipe);
   return written;
 }

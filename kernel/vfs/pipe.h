@@ -2,15 +2,19 @@
 //
 // A pipe is a ring of bytes with one running index per side. Each side is serialised by a PositionLock of its own, so data is copied
 // between the ring and program memory directly, in one copy, while the other side works on its part; the indices are the only shared
-// words. Writes of at most PIPE_BUF bytes are atomic because the writer's lock is held for the whole piece.
+// words. Writes of at most PIPE_BUF bytes are atomic because the writer's lock is held for the whole piece. What an end with O_DIRECT writes
+// are packets: their limits stand beside the ring, and they are as many at most as the pipe has pages.
 #ifndef KERNEL_VFS_PIPE_H
 #define KERNEL_VFS_PIPE_H
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "kernel/base/live_count.h"
+#include "kernel/base/vec.h"
+#include "kernel/sync/lock.h"
 #include "kernel/vfs/open_file.h"
 
 namespace kernel {
@@ -25,8 +29,8 @@ class Pipe final : public InodePayload {
 
   // Moves what is there, at most sink.remaining(). 0 = end of file. EAGAIN, Errno::restart.
   Result<std::size_t> read(IoSink& sink, bool nonblocking);
-  // EPIPE without readers (the caller raises SIGPIPE).
-  Result<std::size_t> write(IoSource& source, bool nonblocking);
+  // EPIPE without readers (the caller raises SIGPIPE). `packets`: each piece of up to PIPE_BUF bytes is one, which a read gets alone.
+  Result<std::size_t> write(IoSource& source, bool nonblocking, bool packets = false);
   // For splice(2) and its kin, which pass bytes on inside the kernel. Until there is something to read or nobody is left to write; until a
   // page has room (EPIPE without readers, and the caller raises SIGPIPE). EAGAIN, Errno::restart. Front and Back (below) may find that
   // somebody else was faster.
@@ -62,11 +66,23 @@ class Pipe final : public InodePayload {
   Result<std::size_t> read_available(IoSink& sink);
   Result<std::size_t> write_room(IoSource& source, std::size_t before, bool& faulted);
   bool has_room(std::uint64_t needed) const;
+  struct Packet {
+    std::uint64_t begin = 0, end = 0;  // running indexes
+  };
+  std::optional<Packet> first_packet() EXCLUDES(packets_lock_);
+  void drop_packet() EXCLUDES(packets_lock_);
+  Result<> make_packet_ring() EXCLUDES(packets_lock_);
+  void move_packets(Vec<Packet>& fresh, std::uint64_t old_head) EXCLUDES(packets_lock_);
+  Result<std::size_t> write_packet(IoSource& source);
 
   PositionLock read_lock_, write_lock_;
   std::span<std::byte> buffer_;  // changes only with both locks held; size is a power of two
   std::atomic<std::uint32_t> size_{kDefaultSize};
   std::atomic<std::uint64_t> head_{0}, tail_{0};  // bytes read and written since the buffer was made
+  std::atomic<std::uint32_t> packet_count_{0};
+  SpinLock<LockRank::pipe> packets_lock_;
+  Vec<Packet> packets_ GUARDED_BY(packets_lock_);  // a ring too, made with the first packet: as many as the pipe has pages
+  std::size_t first_packet_ GUARDED_BY(packets_lock_) = 0;
   std::atomic<std::uint32_t> readers_{0}, writers_{0};
   std::atomic<std::uint32_t> reader_opens_{0}, writer_opens_{0};  // ever, for FIFOs that wait for the other side
   WaitQueue queue_;

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "abi/signal.h"
+#include "kernel/base/string.h"
 #include "kernel/task/task.h"
 
 namespace kernel {
@@ -75,6 +76,12 @@ std::size_t SignalFd::describe(std::span<char> into) {
   const std::size_t count = std::min(kName.size(), into.size());
   std::copy_n(kName.begin(), count, into.begin());
   return count;
+}
+
+Result<> SignalFd::describe_info(String& out) {
+  TRY(out.try_append("sigmask:\t"));
+  TRY(out.try_append(Digits(mask_.load(std::memory_order_relaxed), 16, 16).view()));
+  return out.try_append('\n');
 }
 
 }  // namespace kernel

@@ -24,6 +24,7 @@ class SignalFd final : public OpenFile {
   bool is_stream() const override { return true; }
   bool is_event_file() const override { return true; }
   bool has_write() const override { return false; }
+  Result<> describe_info(String& out) override;
 
  private:
   const Ref<Process> owner_;

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "abi/time.h"
+#include "kernel/base/string.h"
 #include "kernel/host/clock.h"
 
 namespace kernel {
@@ -73,6 +74,7 @@ TimerFd::Setting TimerFd::set(Setting setting, bool absolute, bool cancel_on_set
   ticks_ = 0;
   expired_ = false;
   canceled_ = false;
+  set_flags_ = (absolute ? abi::kTfdTimerAbstime : 0U) | (cancel_on_set ? abi::kTfdTimerCancelOnSet : 0U);
   cancels_ = cancel_on_set && absolute && is_realtime();
   absolute_ = setting.value;
   interval_ = setting.interval;
@@ -150,6 +152,31 @@ std::size_t TimerFd::describe(std::span<char> into) {
   const std::size_t count = std::min(kName.size(), into.size());
   std::copy_n(kName.begin(), count, into.begin());
   return count;
+}
+
+Result<> TimerFd::describe_info(String& out) {
+  constexpr std::uint64_t kNsPerSec = 1'000'000'000;
+  Setting setting;
+  std::uint64_t ticks = 0;
+  std::uint32_t flags = 0;
+  {
+    const LockGuard guard(lock_);
+    setting = remaining_locked(monotonic_now());
+    ticks = ticks_;
+    flags = set_flags_;
+  }
+  const auto number = [&out](std::string_view before, std::uint64_t value, unsigned base = 10) -> Result<> {
+    TRY(out.try_append(before));
+    return out.try_append(Digits(value, base).view());
+  };
+  TRY(number("clockid: ", static_cast<std::uint64_t>(clock_)));
+  TRY(number("\nticks: ", ticks));
+  TRY(number("\nsettime flags: 0", flags, 8));
+  TRY(number("\nit_value: (", setting.value / kNsPerSec));
+  TRY(number(", ", setting.value % kNsPerSec));
+  TRY(number(")\nit_interval: (", setting.interval / kNsPerSec));
+  TRY(number(", ", setting.interval % kNsPerSec));
+  return out.try_append(")\n");
 }
 
 }  // namespace kernel

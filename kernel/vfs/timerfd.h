@@ -38,6 +38,7 @@ class TimerFd final : public OpenFile, private Timer, public ListNode<TimerFdTag
   bool is_stream() const override { return true; }
   bool is_event_file() const override { return true; }
   bool has_write() const override { return false; }
+  Result<> describe_info(String& out) override EXCLUDES(lock_);
 
  private:
   void on_timer(Instant now) override EXCLUDES(lock_);
@@ -53,6 +54,7 @@ class TimerFd final : public OpenFile, private Timer, public ListNode<TimerFdTag
   std::uint64_t ticks_ GUARDED_BY(lock_) = 0;
   std::uint64_t absolute_ GUARDED_BY(lock_) = 0;  // instant of CLOCK_REALTIME, to arm again when that is set
   bool expired_ GUARDED_BY(lock_) = false;        // the timer fired; a periodic one goes on when it is read or asked
+  std::uint32_t set_flags_ GUARDED_BY(lock_) = 0;  // of timerfd_settime
   bool cancels_ GUARDED_BY(lock_) = false;
   bool canceled_ GUARDED_BY(lock_) = false;
   WaitQueue queue_;

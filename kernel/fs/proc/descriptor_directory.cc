@@ -74,7 +74,7 @@ class DescriptorInfo final : public TextInode {
   Result<> show(Text& out) override {
     const RefPtr<OpenFile> file = TRY(file_of(process_, tid_, fd_));
     const RefPtr<ProcessResource> table = TRY(table_of(process_, tid_));
-    std::uint32_t flags = file->flags() | abi::kOLargeFile;
+    std::uint32_t flags = file->flags() | (file->inode() ? abi::kOLargeFile : 0);  // open(2) adds it
     if (table) {
       auto close_on_exec = as_table(*table).close_on_exec(fd_);
       if (close_on_exec.ok() && std::move(close_on_exec).release()) flags |= abi::kOCloExec;

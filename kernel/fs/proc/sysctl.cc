@@ -300,7 +300,7 @@ constexpr auto kTree = std::to_array<TreeEntry>({
     {.path = "sys/net/ipv6/conf/all/forwarding", .text = "0"},
     {.path = "sys/net/ipv6/conf/default/disable_ipv6", .text = "0"},
     {.path = "sys/net/ipv6/conf/lo/disable_ipv6", .text = "0"},
-    {.path = "sys/net/unix/max_dgram_qlen", .text = "512"},
+    {.path = "sys/net/unix/max_dgram_qlen", .text = "10"},
     {.path = "sys/user/max_user_namespaces", .text = "0"},
 });
 
