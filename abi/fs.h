@@ -42,7 +42,7 @@ inline constexpr std::uint32_t kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFGetFl = 
                                kFDupFdCloExec = 1030, kFSetPipeSize = 1031, kFGetPipeSize = 1032, kFAddSeals = 1033, kFGetSeals = 1034;
 inline constexpr std::uint32_t kFdCloExec = 1;
 inline constexpr std::int16_t kFRdLck = 0, kFWrLck = 1, kFUnLck = 2;
-inline constexpr std::uint32_t kSealSeal = 1, kSealShrink = 2, kSealGrow = 4, kSealWrite = 8, kSealFutureWrite = 16;
+inline constexpr std::uint32_t kSealSeal = 1, kSealShrink = 2, kSealGrow = 4, kSealWrite = 8, kSealFutureWrite = 16, kSealExec = 32;
 
 // flock(2)
 inline constexpr std::uint32_t kLockSh = 1, kLockEx = 2, kLockNb = 4, kLockUn = 8;

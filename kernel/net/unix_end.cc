@@ -8,7 +8,7 @@
 namespace kernel {
 
 UnixMessage::~UnixMessage() {
-  if (sender) sender->credit(charge);
+  if (const RefPtr<UnixEnd> owner = sender) owner->credit(charge);
 }
 
 UnixEnd::UnixEnd(std::int32_t type, abi::Ucred owner) : type_(type), send_limit_(kDefaultSocketBuffer), owner_(owner) {

@@ -27,8 +27,8 @@ Result<std::int32_t> sys_memfd_create(Task& task, UserPtr<const char> name, std:
   const bool sealable = (flags & (kAllowSealing | kNoExecSeal)) != 0;
   const Credentials& who = task.credentials();
   const Ref<RamFile> inode = TRY(make_unnamed_ram_file({.uid = who.fsuid, .gid = who.fsgid}));
-  if (sealable) inode->allow_seals();
   if ((flags & kNoExecSeal) != 0) TRY(inode->change_attributes({.mode = 0666, .uid = {}, .gid = {}, .atime = {}, .mtime = {}}));
+  if (sealable) inode->allow_seals((flags & kNoExecSeal) != 0 ? abi::kSealExec : 0);
   const Ref<MemoryFileName> label = TRY(make_ref<MemoryFileName>(TRY(String::from(view))));
   const Ref<OpenFile> file = TRY(open_memory_file(*inode, abi::kORdWr | abi::kOLargeFile, label));
   return static_cast<std::int32_t>(TRY(add_descriptor(task, file, (flags & kCloExec) != 0)));

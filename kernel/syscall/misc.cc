@@ -234,7 +234,7 @@ Result<std::uint64_t> prctl_set(Task& task, std::int32_t option, std::uint64_t a
       process.no_new_privileges = true;
       return std::uint64_t{0};
     case abi::kPrSetThpDisable:
-      if (a > 1 || b != 0 || c != 0 || d != 0) return Errno::inval;
+      if (b != 0 || c != 0 || d != 0) return Errno::inval;
       process.thp_disabled = a != 0;  // there are no huge pages anyway
       return std::uint64_t{0};
     case abi::kPrSetTsc:

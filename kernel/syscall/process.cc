@@ -86,6 +86,7 @@ Result<std::int32_t> sys_clone3(Task& task, UserPtr<const abi::CloneArgs> user, 
   PidFdForChild pidfd(task);
   if ((args.flags & abi::kClonePidFd) != 0) {
     if ((args.flags & abi::kCloneThread) != 0) return Errno::inval;
+    if ((args.flags & abi::kCloneParentSetTid) != 0 && args.pidfd == args.parent_tid) return Errno::inval;
     TRY(pidfd.prepare(UserPtr<std::int32_t>(args.pidfd), args.flags));
     request.observer = &pidfd;
   }
@@ -132,8 +133,9 @@ abi::SigInfo wait_info(const WaitOutcome& outcome) {
 }
 }  // namespace
 
-Result<> sys_waitid(Task& task, std::int32_t kind, std::int32_t id, UserPtr<abi::SigInfo> info, std::uint32_t options,
-                    UserPtr<abi::Rusage> usage) {
+namespace {
+// What waitid() finds; none with WNOHANG.
+Result<std::optional<WaitOutcome>> find_waited(Task& task, std::int32_t kind, std::int32_t id, std::uint32_t options) {
   constexpr auto kReports = static_cast<std::uint32_t>(abi::kWExited | abi::kWStopped | abi::kWContinued);
   constexpr std::uint32_t kAllowed = kReports | static_cast<std::uint32_t>(abi::kWNoHang | abi::kWNoWait | abi::kWNoThread | abi::kWAll) | abi::kWClone;
   if ((options & ~kAllowed) != 0 || (options & kReports) == 0) return Errno::inval;
@@ -153,9 +155,20 @@ Result<> sys_waitid(Task& task, std::int32_t kind, std::int32_t id, UserPtr<abi:
   }
   const std::optional<WaitOutcome> outcome = TRY(wait_for_child(task, request));
   if (!outcome && nonblocking) return Errno::again;
+  return outcome;
+}
+}  // namespace
+
+Result<> sys_waitid(Task& task, std::int32_t kind, std::int32_t id, UserPtr<abi::SigInfo> info, std::uint32_t options,
+                    UserPtr<abi::Rusage> usage) {
+  Result<std::optional<WaitOutcome>> found = find_waited(task, kind, id, options);
+  const Result<> failed = found.ok() ? Result<>() : Result<>(found.error());
+  std::optional<WaitOutcome> outcome;
+  if (failed.ok()) outcome = std::move(found).release();
   if (outcome && !usage.is_null()) TRY(usage.store(to_rusage(outcome->usage)));
+  // Nothing found, for whatever reason: zeros.
   if (!info.is_null()) TRY(info.store(outcome ? wait_info(*outcome) : abi::SigInfo{}));
-  return {};
+  return failed;
 }
 
 // --- ids ---

@@ -337,7 +337,7 @@ consteval Table make_table() {
   entry(51, "getsockname", sys_getsockname);
   entry(52, "getpeername", sys_getpeername);
   entry(53, "socketpair", sys_socketpair);
-  entry(54, "setsockopt", sys_setsockopt);  // TCP_DEFER_ACCEPT, TCP_CORK, keepalive of TCP and buffer sizes of Unix streams are kept but change nothing; no groups of multicast, no TIME_WAIT
+  entry(54, "setsockopt", sys_setsockopt);  // TCP_DEFER_ACCEPT, TCP_CORK, and keepalive of TCP are kept but change nothing; no groups of multicast, no TIME_WAIT
   entry(55, "getsockopt", sys_getsockopt);
   entry(288, "accept4", sys_accept4);
   entry(299, "recvmmsg", sys_recvmmsg);

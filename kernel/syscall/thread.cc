@@ -129,15 +129,32 @@ Result<> sys_sched_rr_get_interval(Task& task, Pid pid, UserPtr<abi::Timespec> i
   return interval.store(to_timespec(target->policy == abi::kSchedRr ? kRrSlice : target->policy == abi::kSchedFifo ? 0 : kFairSlice));
 }
 
-Result<> sys_sched_setattr(Task& task, Pid pid, UserPtr<const abi::SchedAttr> attributes, std::uint32_t flags) {
+namespace {
+// struct sched_attr of any size: what we do not know must be zero. E2BIG: the size that we know is stored in it.
+Result<abi::SchedAttr> load_attributes(UserPtr<abi::SchedAttr> user) {
+  std::uint32_t size = TRY(user.cast<const std::uint32_t>().load());
+  if (size == 0) size = abi::kSchedAttrSizeVer0;
+  bool fits = size >= abi::kSchedAttrSizeVer0 && size <= kPageSize;
+  for (std::uint64_t at = sizeof(abi::SchedAttr); fits && at < size; ++at) fits = TRY(TRY(user.cast<const std::uint8_t>().at(at)).load()) == 0;
+  if (!fits) {
+    TRY(user.cast<std::uint32_t>().store(static_cast<std::uint32_t>(sizeof(abi::SchedAttr))));
+    return Errno::toobig;
+  }
+  abi::SchedAttr attributes{};
+  const std::span<std::byte> bytes = std::as_writable_bytes(std::span<abi::SchedAttr, 1>(&attributes, 1));
+  TRY(frame::copy_from_user(bytes.first(std::min<std::size_t>(size, bytes.size())), user.address()));
+  attributes.size = size;
+  return attributes;
+}
+}  // namespace
+
+Result<> sys_sched_setattr(Task& task, Pid pid, UserPtr<abi::SchedAttr> attributes, std::uint32_t flags) {
   if (attributes.is_null() || flags != 0) return Errno::inval;
-  const std::uint32_t size = TRY(attributes.cast<const std::uint32_t>().load());
-  if (size != 0 && size < abi::kSchedAttrSizeVer0) return Errno::toobig;
-  if (size > sizeof(abi::SchedAttr)) return Errno::toobig;
-  abi::SchedAttr wanted{};
-  TRY(frame::copy_from_user(std::as_writable_bytes(std::span<abi::SchedAttr, 1>(&wanted, 1)).first(size == 0 ? abi::kSchedAttrSizeVer0 : size), attributes.address()));
-  constexpr std::uint64_t kResetOnFork = 1, kKeepPolicy = 8, kKeepParams = 16, kUtil = 0x60;
-  if ((wanted.flags & ~(kResetOnFork | kKeepPolicy | kKeepParams)) != 0) return (wanted.flags & ~(kResetOnFork | kKeepPolicy | kKeepParams | kUtil)) != 0 ? Errno::inval : Errno::opnotsupp;
+  const abi::SchedAttr wanted = TRY(load_attributes(attributes));
+  // The two of SCHED_DEADLINE mean nothing to other policies; of the clamps of utilisation the older struct has no fields.
+  constexpr std::uint64_t kResetOnFork = 1, kDeadline = 2 | 4, kKeepPolicy = 8, kKeepParams = 16, kUtil = 0x60;
+  if ((wanted.flags & ~(kResetOnFork | kDeadline | kKeepPolicy | kKeepParams | kUtil)) != 0) return Errno::inval;
+  if ((wanted.flags & kUtil) != 0) return wanted.size < sizeof(abi::SchedAttr) ? Errno::inval : Errno::opnotsupp;
   const Ref<Task> target = TRY(task_by_id(task, pid));
   Schedule schedule{.policy = static_cast<std::int32_t>(wanted.policy), .priority = static_cast<std::int32_t>(wanted.priority), .nice = wanted.nice, .reset_on_fork = (wanted.flags & kResetOnFork) != 0};
   if ((wanted.flags & kKeepPolicy) != 0) schedule.policy = target->policy;
@@ -201,6 +218,7 @@ namespace {
 Result<Vec<Ref<Task>>> named_tasks(Task& task, std::int32_t which, std::int32_t who) {
   Vec<Ref<Task>> found;
   if (which == abi::kPrioProcess) {
+    if (who < 0) return Errno::srch;
     TRY(found.try_push(TRY(task_by_id(task, Pid{who}))));
     return found;
   }

@@ -21,7 +21,7 @@ Result<std::int32_t> sys_sched_getscheduler(Task& task, Pid pid);
 Result<std::int32_t> sys_sched_get_priority_max(Task& task, std::int32_t policy);
 Result<std::int32_t> sys_sched_get_priority_min(Task& task, std::int32_t policy);
 Result<> sys_sched_rr_get_interval(Task& task, Pid pid, UserPtr<abi::Timespec> interval);
-Result<> sys_sched_setattr(Task& task, Pid pid, UserPtr<const abi::SchedAttr> attributes, std::uint32_t flags);
+Result<> sys_sched_setattr(Task& task, Pid pid, UserPtr<abi::SchedAttr> attributes, std::uint32_t flags);
 Result<> sys_sched_getattr(Task& task, Pid pid, UserPtr<abi::SchedAttr> attributes, std::uint32_t size, std::uint32_t flags);
 Result<> sys_sched_setaffinity(Task& task, Pid pid, std::uint32_t size, UserPtr<const std::uint8_t> mask);
 Result<std::uint32_t> sys_sched_getaffinity(Task& task, Pid pid, std::uint32_t size, UserPtr<std::uint8_t> mask);

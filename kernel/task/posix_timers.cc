@@ -115,8 +115,9 @@ void PosixTimers::arm_locked(PosixTimer& timer, std::uint64_t clock_time) {
 
 // Whether the last signal has yet to be taken: of those of timer_create each one's own, of the others any of that number.
 bool PosixTimers::is_signal_pending(const PosixTimer& timer) const {
-  if (timer.info_.code == abi::kSiTimer) return is_timer_queued(process_, timer.target_.get(), timer.info_.pid());
-  return (process_.pending_signals() & signal_bit(timer.info_.signo)) != 0;
+  const Ref<Process> process(process_);
+  if (timer.info_.code == abi::kSiTimer) return is_timer_queued(*process, timer.target_.get(), timer.info_.pid());
+  return (process->pending_signals() & signal_bit(timer.info_.signo)) != 0;
 }
 
 abi::SigInfo PosixTimers::note_taken(const abi::SigInfo& info) {
@@ -197,7 +198,8 @@ TimerSetting PosixTimers::set_interval(int which, TimerSetting setting) {
   const std::uint64_t clock_time = read_clock(timer);
   TimerSetting old = remaining_locked(timer, clock_time);
   timer.active_ = setting.value != 0;
-  timer.interval_ = setting.interval;
+  // Disarmed, the timers on CPU time keep their interval; ITIMER_REAL does not.
+  timer.interval_ = timer.active_ || which != abi::kItimerReal ? setting.interval : 0;
   timer.missed_ = 0;
   if (__builtin_add_overflow(clock_time, setting.value, &timer.next_)) timer.next_ = ~std::uint64_t{0};
   if (timer.active_) arm_locked(timer, clock_time);
@@ -269,7 +271,7 @@ Result<TimerSetting> PosixTimers::set(std::int32_t id, TimerSetting setting, boo
   const std::uint64_t clock_time = read_clock(timer);
   const TimerSetting old = remaining_locked(timer, clock_time);
   timer.active_ = setting.value != 0;
-  timer.interval_ = setting.interval;
+  timer.interval_ = timer.active_ ? setting.interval : 0;
   timer.missed_ = 0;
   timer.last_overrun_ = 0;
   timer.next_ = setting.value;

@@ -336,7 +336,7 @@ Result<> Epoll::describe_info(String& out) {
     }
     const Attributes file = TRY(item->file_->attributes());
     TRY(number("tfd: ", static_cast<std::uint32_t>(item->fd_), 10, 8));
-    TRY(number(" events: ", event.events, 16, 8));
+    TRY(number(" events: ", event.events | kAlways, 16, 8));
     TRY(number(" data: ", std::uint64_t{event.data_high} << 32 | event.data_low, 16, 16));
     TRY(out.try_append("  pos:0"));  // what can be waited for has no position
     TRY(number(" ino:", file.ino, 16, 1));

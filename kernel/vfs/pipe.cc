@@ -415,7 +415,7 @@ void PipeEnd::on_last_close() {
 
 Result<PipePair> make_pipe(std::uint32_t flags) {
   const Ref<Pipe> pipe = TRY(make_ref<Pipe>());
-  const Ref<PipeEnd> read_end = TRY(make_ref<PipeEnd>(pipe, flags | abi::kORdOnly));
+  const Ref<PipeEnd> read_end = TRY(make_ref<PipeEnd>(pipe, (flags & ~abi::kODirect) | abi::kORdOnly));
   const Ref<PipeEnd> write_end = TRY(make_ref<PipeEnd>(pipe, flags | abi::kOWrOnly));
   pipe->add_reader();
   pipe->add_writer();

@@ -8,8 +8,12 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <linux/sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 
 static char bytes[70000];
 
@@ -239,8 +243,85 @@ static void faults(void)
     CHECK(whole.ru_minflt >= after.ru_minflt + others);
 }
 
+static void nothing_waited_for(void)
+{
+    siginfo_t info;
+    memset(&info, 0xff, sizeof info);
+    RES(waitid(P_ALL, 0, &info, WEXITED));
+    printf("then %d %d %d %d\n", info.si_signo, info.si_code, info.si_pid, info.si_status);
+    int here = 0;
+    struct clone_args args = {.flags = CLONE_PIDFD | CLONE_PARENT_SETTID, .exit_signal = SIGCHLD};
+    args.pidfd = args.parent_tid = (unsigned long)&here;
+    RES(syscall(SYS_clone3, &args, sizeof args));
+}
+
+static void schedule(void)
+{
+    struct {
+        unsigned size, policy;
+        unsigned long flags;
+        int nice;
+        unsigned priority;
+        unsigned long deadline[3];
+        unsigned clamps[2];
+        unsigned long unknown;
+    } wanted = {.size = 16};
+    RES(syscall(SYS_sched_setattr, 0, &wanted, 0));
+    printf("size that is known: %u\n", wanted.size);
+    wanted.size = sizeof wanted;
+    RES(syscall(SYS_sched_setattr, 0, &wanted, 0));
+    wanted.unknown = 1;
+    RES(syscall(SYS_sched_setattr, 0, &wanted, 0));
+    RES(setpriority(PRIO_PROCESS, -1, 0));
+}
+
+static void disarmed(void)
+{
+    struct itimerval interval = {.it_interval = {7, 0}}, now;
+    CHECK(setitimer(ITIMER_REAL, &interval, NULL) == 0 && getitimer(ITIMER_REAL, &now) == 0);
+    printf("interval of a disarmed timer: %ld", (long)now.it_interval.tv_sec);
+    timer_t timer;
+    struct sigevent none = {.sigev_notify = SIGEV_NONE};
+    struct itimerspec spec = {.it_interval = {7, 0}};
+    CHECK(timer_create(CLOCK_MONOTONIC, &none, &timer) == 0 && timer_settime(timer, 0, &spec, NULL) == 0);
+    CHECK(timer_gettime(timer, &spec) == 0);
+    printf(" %ld\n", (long)spec.it_interval.tv_sec);
+    timer_delete(timer);
+}
+
+static void seals_on_execution(void)
+{
+    const int seal_exec = 0x20;
+    int fd = (int)syscall(SYS_memfd_create, "sealed", 8u /* MFD_NOEXEC_SEAL */);
+    if (fd < 0) return; // before Linux 6.3
+    CHECK(fcntl(fd, F_GET_SEALS) == seal_exec);
+    CHECK(fchmod(fd, 0777) == -1 && errno == EPERM);
+    CHECK(fchmod(fd, 0600) == 0);
+    close(fd);
+    fd = (int)syscall(SYS_memfd_create, "program", 2u | 16u /* MFD_ALLOW_SEALING | MFD_EXEC */);
+    CHECK(fcntl(fd, F_ADD_SEALS, seal_exec) == 0);
+    CHECK(fcntl(fd, F_GET_SEALS) == (seal_exec | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+    CHECK(fchmod(fd, 0600) == -1 && errno == EPERM);
+    CHECK(write(fd, "x", 1) == -1 && errno == EPERM);
+    close(fd);
+}
+
+static void splice_to_itself(void)
+{
+    int p[2];
+    CHECK(pipe2(p, O_NONBLOCK) == 0);
+    RES(splice(p[0], NULL, p[1], NULL, 10, 0));
+    close(p[0]);
+    close(p[1]);
+}
+
 int main(void)
 {
+    nothing_waited_for();
+    schedule();
+    disarmed();
+    seals_on_execution();
+    splice_to_itself();
     packets();
     waiting_writer();
     shared_signal(SIGRTMIN);

@@ -66,6 +66,7 @@ void show_ids(const ProcSubject& subject, const Credentials* who, Text& out) {
   while (size < slots) size *= 2;
   out << "FDSize:\t" << size << "\nGroups:\t";
   for (const std::uint32_t group : shown.groups) out << group << ' ';
+  if (shown.groups.empty()) out << ' ';
   const std::uint64_t group = pid_number(process.group());
   const std::uint64_t session = pid_number(process.session());
   out << "\nNStgid:\t" << pid_number(process.pid()) << "\nNSpid:\t" << pid << "\nNSpgid:\t" << group << "\nNSsid:\t" << session << '\n';

@@ -248,13 +248,24 @@ Result<> RamFile::write_page(std::uint64_t index, ConstPageView from) {
   return {};
 }
 
+namespace {
+constexpr Mode kModeExecutable = 0111;
+}  // namespace
+
+Result<> RamFile::change_attributes(const AttributeChange& change) {
+  if (change.mode && sealed(abi::kSealExec) && ((mode() ^ *change.mode) & kModeExecutable) != 0) return Errno::perm;
+  return RamInode::change_attributes(change);
+}
+
 // fcntl(2), "File Sealing".
 Result<std::uint32_t> RamFile::seals(bool add, std::uint32_t which) {
   if (!add) return seals_.load(std::memory_order_acquire);
-  constexpr std::uint32_t kKnown = abi::kSealSeal | abi::kSealShrink | abi::kSealGrow | abi::kSealWrite | abi::kSealFutureWrite;
+  constexpr std::uint32_t kKnown = abi::kSealSeal | abi::kSealShrink | abi::kSealGrow | abi::kSealWrite | abi::kSealFutureWrite | abi::kSealExec;
   if ((which & ~kKnown) != 0) return Errno::inval;
   const ChangeGuard guard(change_lock_);
   if (sealed(abi::kSealSeal)) return Errno::perm;
+  // What can be executed, and stays so, is not to be changed either.
+  if ((which & abi::kSealExec) != 0 && (mode() & kModeExecutable) != 0) which |= abi::kSealShrink | abi::kSealGrow | abi::kSealWrite | abi::kSealFutureWrite;
   if ((which & abi::kSealWrite) != 0 && has_shared_window()) return Errno::busy;
   seals_.fetch_or(which, std::memory_order_acq_rel);
   return 0U;

@@ -93,8 +93,9 @@ class RamFile final : public RamInode {
   Result<> read_page(std::uint64_t index, PageView into) override;
   Result<> write_page(std::uint64_t index, ConstPageView from) override;
   Result<std::uint32_t> seals(bool add, std::uint32_t which) override;
-  // Before it is shown to anybody: seals may be added (memfd_create with MFD_ALLOW_SEALING).
-  void allow_seals() { seals_.store(0, std::memory_order_relaxed); }
+  Result<> change_attributes(const AttributeChange& change) override;
+  // Before it is shown to anybody: seals may be added to `first` (memfd_create with MFD_ALLOW_SEALING, MFD_NOEXEC_SEAL).
+  void allow_seals(std::uint32_t first) { seals_.store(first, std::memory_order_relaxed); }
 
  private:
   static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;
