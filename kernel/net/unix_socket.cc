@@ -242,8 +242,8 @@ Result<std::size_t> UnixSocket::send_message(Task& task, SendRequest& request) {
   // As on Linux a sender that finds room may go beyond it with one message.
   while (!end_->may_charge()) {
     if (must_not_block(request.flags)) return Errno::again;
-    TRY(timed_out_is_again(
-        end_->queue().wait([&] { return end_->may_charge() || write_shut_.load(std::memory_order_acquire) || to->is_gone(); }, deadline)));
+    const auto may_go_on = [own = end_, &shut = write_shut_, &to] { return own->may_charge() || shut.load(std::memory_order_acquire) || to->is_gone(); };
+    TRY(timed_out_is_again(end_->queue().wait(may_go_on, deadline)));
     if (write_shut_.load(std::memory_order_acquire)) return Errno::pipe;
     if (to->is_gone()) break;
   }
