@@ -70,7 +70,8 @@ std::optional<Result<>> try_queue(Process& process, Task* only, const abi::SigIn
   const bool blocked = target == nullptr || (target->signal_mask() & signal_bit(info.signo)) != 0;
   if (!blocked && is_dropped(process, *target, info.signo) && !target->is_traced()) return Result<>();
   // A timer's signal has a place of its own in Linux's queue, which the limit does not count.
-  if (realtime && ((info.code != abi::kSiTimer && pending.queued() >= limit) || !node)) {
+  const bool is_over = pending.queued() >= limit && (info.code != abi::kSiTimer || pending.queued() - limit >= PendingSignals::kMostTimers);
+  if (realtime && (is_over || !node)) {
     // kill() of a real-time signal still arrives, without its siginfo; queued ones are refused.
     if (info.code != abi::kSiUser && info.code != abi::kSiKernel) return Result<>(Errno::again);
     node = Own<QueuedSignal>();

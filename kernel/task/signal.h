@@ -67,6 +67,8 @@ struct QueuedSignal final : ListNode<SignalQueueTag> {
 // without it.
 class PendingSignals {
  public:
+  // So many instances may be queued beyond what others are bounded by if they say that they are timers': a program can say that, too.
+  static constexpr std::uint32_t kMostTimers = 4096;
   PendingSignals() = default;
   ~PendingSignals() { clear(); }
   SignalSet set() const { return set_.load(std::memory_order_acquire); }

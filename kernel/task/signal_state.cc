@@ -103,7 +103,7 @@ SignalSet SignalHandlers::ignored() const {
 bool PendingSignals::add(const abi::SigInfo& info, Own<QueuedSignal>& node) {
   const SignalSet bit = signal_bit(info.signo);
   const bool was_pending = (set() & bit) != 0;
-  const bool is_timer = info.code == abi::kSiTimer && (node || !spare_used_);
+  const bool is_timer = info.code == abi::kSiTimer && (node || !spare_used_) && queued_ < kMostTimers;
   if (was_pending && info.signo < abi::kSigRtMin && !is_timer) return false;
   if (node) {
     node->info = info;

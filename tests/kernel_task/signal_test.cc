@@ -161,7 +161,35 @@ TEST(Signal, DefaultActionsAreThoseOfLinux) {
 
 bool queue(PendingSignals& pending, int signo, std::uint64_t value = 0) {
   Own<QueuedSignal> node = make_own<QueuedSignal>().release();
-  return pending.add(abi::SigInfo::timer(signo, 0, 0, value), node);
+  abi::SigInfo info = abi::SigInfo::timer(signo, 0, 0, value);
+  info.code = abi::kSiQueue;
+  return pending.add(info, node);
+}
+
+TEST(PendingSignals, EachTimerHasAPlace) {
+  PendingSignals pending;
+  for (const std::int32_t id : {3, 4}) {
+    Own<QueuedSignal> node = make_own<QueuedSignal>().release();
+    EXPECT_FALSE(pending.has_timer(id));
+    EXPECT_TRUE(pending.add(abi::SigInfo::timer(abi::kSigUsr1, id, 0, 0), node));
+    EXPECT_TRUE(pending.has_timer(id));
+  }
+  EXPECT_FALSE(queue(pending, abi::kSigUsr1));
+  EXPECT_EQ(pending.take(~SignalSet{0})->pid(), 3);
+  EXPECT_FALSE(pending.has_timer(3));
+  EXPECT_EQ(pending.take(~SignalSet{0})->pid(), 4);
+  EXPECT_FALSE(pending.take(~SignalSet{0}).has_value());
+}
+
+// A program can make such a siginfo up: that has a bound.
+TEST(PendingSignals, TimersAreBounded) {
+  PendingSignals pending;
+  std::uint32_t count = 0;
+  for (; count < 2 * PendingSignals::kMostTimers; ++count) {
+    Own<QueuedSignal> node = make_own<QueuedSignal>().release();
+    if (!pending.add(abi::SigInfo::timer(abi::kSigUsr1, 1, 0, 0), node)) break;
+  }
+  EXPECT_EQ(count, PendingSignals::kMostTimers);
 }
 
 TEST(PendingSignals, StandardSignalsAreNotQueuedTwice) {
