@@ -62,7 +62,7 @@ void Pipe::move_packets(Vec<Packet>& fresh, std::uint64_t old_head) {
   const LockGuard guard(packets_lock_);
   for (std::size_t i = 0; i < packet_count_.load(std::memory_order_relaxed); ++i) {
     const Packet& packet = packets_[(first_packet_ + i) % packets_.size()];
-    fresh[i] = {.begin = packet.begin - old_head, .end = packet.end - old_head};
+    fresh[i] = {.begin = std::max(packet.begin, old_head) - old_head, .end = packet.end - old_head};  // splice may have taken its beginning
   }
   std::swap(packets_, fresh);
   first_packet_ = 0;

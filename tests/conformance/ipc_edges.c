@@ -82,6 +82,19 @@ static void packets(void)
         if (read(p[0], bytes, sizeof bytes) != 3 || memcmp(bytes, "end", 3) != 0) bad++;
     }
     printf("wrong packets: %d\n", bad);
+    // What splice leaves of a packet is still one, also in a pipe that has grown.
+    int other[2];
+    CHECK(pipe2(other, O_NONBLOCK) == 0 && fcntl(p[1], F_SETPIPE_SZ, 65536) == 65536);
+    RES(write(p[1], bytes, 100));
+    RES(write(p[1], "end", 3));
+    RES(splice(p[0], NULL, other[1], NULL, 40, 0));
+    RES(fcntl(p[1], F_SETPIPE_SZ, 131072));
+    RES(read(p[0], bytes, sizeof bytes));
+    RES(read(p[0], bytes, sizeof bytes));
+    RES(read(p[0], bytes, sizeof bytes));
+    printf("packets that fit: %d\n", fill_with_packets(p[1]));
+    close(other[0]);
+    close(other[1]);
     close(p[0]);
     signal(SIGPIPE, SIG_IGN);
     RES(write(p[1], "x", 1));
