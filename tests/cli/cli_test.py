@@ -298,7 +298,7 @@ class CliTest(unittest.TestCase):
         self.add(folder, "etc/added")
         self.bad(1, "wrong.pem", "build", "--sign-key", "../wrong.pem", cwd=folder)
         with open(KERNEL, "rb") as kernel, open(os.path.join(self.folder, "cut.elf"), "wb") as cut:
-            cut.write(kernel.read(4096))
+            cut.write(kernel.read(os.path.getsize(KERNEL) // 4))
         self.bad(1, "", "build", cwd=folder, OCCLUM_KERNEL=os.path.join(self.folder, "cut.elf"))
         long_name = "n" * 255
         self.add(folder, "etc/" + long_name)
