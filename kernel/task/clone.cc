@@ -67,8 +67,6 @@ Result<Ref<Process>> make_process(Task& parent, const CloneRequest& request, Pid
   Ref<Process> fresh = TRY(make_ref<Process>(pid, handlers, mm));
   ProcessAccess::set_timers(*fresh, TRY(make_own<PosixTimers>(*fresh)));
   ProcessAccess::copy_limits(old, *fresh);
-  if (const abi::RlimitPair cpu = old.rlimit(abi::Rlimit::cpu); cpu.current != abi::kRlimInfinity || cpu.maximum != abi::kRlimInfinity)
-    fresh->timers().set_cpu_limit(cpu.current, cpu.maximum);
   fresh->set_layout(old.layout());
   fresh->set_executable(old.executable());
   fresh->dumpable = old.dumpable.load();
@@ -192,6 +190,9 @@ Result<> launch(Task& parent, Process& process, Task& child, const CloneRequest&
   if ((request.flags & abi::kCloneThread) == 0) {
     const RefPtr<Process> relative = (request.flags & abi::kCloneParent) != 0 ? parent.process().parent() : RefPtr<Process>(&parent.process());
     publish_process(process, relative, parent.tid(), request.exit_signal);
+    // Not earlier: the timer's signal must find a process that ends like any other.
+    if (const abi::RlimitPair cpu = process.rlimit(abi::Rlimit::cpu); cpu.current != abi::kRlimInfinity || cpu.maximum != abi::kRlimInfinity)
+      process.timers().set_cpu_limit(cpu.current, cpu.maximum);
   }
   if (request.observer != nullptr) request.observer->on_child(process);
   if (parent.is_traced() && child_is_traced(parent, request)) (void)trace_child(parent, child);  // without memory it runs untraced

@@ -244,7 +244,7 @@ std::string_view comm_of(std::string_view name) {
 // Everything of the old program that does not outlive it. The task is alone in its process.
 Result<> shed_old_program(Task& task) {
   Process& process = task.process();
-  process.timers().remove_posix();
+  process.timers().remove_posix(task);
   process.drop_aio();
   ProcessAccess::set_handlers(process, TRY(process.handlers()->copy(true)));
   task.altstack = {.sp = 0, .flags = abi::kSsDisable, .reserved = 0, .size = 0};

@@ -77,6 +77,7 @@ class PosixTimer final : public Timer {
   const abi::SigInfo info_;
   const RefPtr<Task> target_;  // SIGEV_THREAD_ID
   bool active_ = false;
+  bool removed_ = false;  // its id is in use until its signals are gone
   std::uint64_t next_ = 0;  // on the timer's own clock
   std::uint64_t interval_ = 0;
   std::uint64_t missed_ = 0;        // expirations since the signal that is pending was sent
@@ -113,11 +114,12 @@ void PosixTimers::arm_locked(PosixTimer& timer, std::uint64_t clock_time) {
   timer.arm(deadline);
 }
 
-// Whether the last signal has yet to be taken: of those of timer_create each one's own, of the others any of that number.
+// Whether the last signal has yet to be taken: of those of timer_create each one's own, of the others any of that number. Asked under the
+// lock that note_taken() takes: a signal that is taken right afterwards is told of what was missed. No reference to the process is made: a
+// callback may run when the last one has gone, while the destructor waits for it.
 bool PosixTimers::is_signal_pending(const PosixTimer& timer) const {
-  const Ref<Process> process(process_);
-  if (timer.info_.code == abi::kSiTimer) return is_timer_queued(*process, timer.target_.get(), timer.info_.pid());
-  return (process->pending_signals() & signal_bit(timer.info_.signo)) != 0;
+  if (timer.info_.code == abi::kSiTimer) return is_timer_queued(process_, timer.target_.get(), timer.info_.pid());
+  return (process_.pending_signals() & signal_bit(timer.info_.signo)) != 0;
 }
 
 abi::SigInfo PosixTimers::note_taken(const abi::SigInfo& info) {
@@ -134,8 +136,6 @@ abi::SigInfo PosixTimers::note_taken(const abi::SigInfo& info) {
 void PosixTimers::expire(PosixTimer& timer, Instant) {
   const std::uint64_t clock_time = read_clock(timer);
   abi::SigInfo info = timer.info_;
-  // Asked before the lock: only its being taken matters.
-  const bool pending = is_signal_pending(timer);
   {
     const LockGuard guard(lock_);
     if (!timer.active_) return;
@@ -150,7 +150,7 @@ void PosixTimers::expire(PosixTimer& timer, Instant) {
       arm_locked(timer, clock_time);
     }
     if (timer.notify_ == abi::kSigEvNone) return;
-    if (pending) {
+    if (is_signal_pending(timer)) {
       timer.missed_ += expirations;
       return;
     }
@@ -180,11 +180,13 @@ TimerSetting PosixTimers::remaining_locked(const PosixTimer& timer, std::uint64_
 TimerSetting PosixTimers::set_interval(int which, TimerSetting setting) {
   const auto index = static_cast<std::size_t>(which);
   Own<PosixTimer> fresh;
+  bool exists = false;
   {
     const LockGuard guard(lock_);
-    if (!intervals_[index] && setting.value == 0) return {};
+    exists = static_cast<bool>(intervals_[index]);
   }
-  if (!get_interval_exists(index)) {
+  if (!exists && setting.value == 0) return {};
+  if (!exists) {
     constexpr std::array<std::int32_t, 4> kClocks{abi::kClockMonotonic, kOwnUserTime, abi::kClockProcessCpu, abi::kClockProcessCpu};
     const std::int32_t clock = kClocks[index];
     Result<Own<PosixTimer>> made =
@@ -193,6 +195,7 @@ TimerSetting PosixTimers::set_interval(int which, TimerSetting setting) {
     fresh = std::move(made).release();
   }
   const LockGuard guard(lock_);
+  if (closed_) return {};
   if (!intervals_[index]) intervals_[index] = std::move(fresh);
   PosixTimer& timer = *intervals_[index];
   const std::uint64_t clock_time = read_clock(timer);
@@ -204,11 +207,6 @@ TimerSetting PosixTimers::set_interval(int which, TimerSetting setting) {
   if (__builtin_add_overflow(clock_time, setting.value, &timer.next_)) timer.next_ = ~std::uint64_t{0};
   if (timer.active_) arm_locked(timer, clock_time);
   return old;
-}
-
-bool PosixTimers::get_interval_exists(std::size_t index) const {
-  const LockGuard guard(lock_);
-  return static_cast<bool>(intervals_[index]);
 }
 
 void PosixTimers::set_cpu_limit(std::uint64_t current, std::uint64_t maximum) {
@@ -231,7 +229,7 @@ TimerSetting PosixTimers::get_interval(int which) const {
 
 Result<PosixTimer*> PosixTimers::find_locked(std::int32_t id) const {
   const auto index = static_cast<std::size_t>(id);
-  if (id < 0 || index >= timers_.size() || !timers_[index]) return Errno::inval;
+  if (id < 0 || index >= timers_.size() || !timers_[index] || timers_[index]->removed_) return Errno::inval;
   return timers_[index].get();
 }
 
@@ -293,25 +291,39 @@ Result<std::int32_t> PosixTimers::overrun(std::int32_t id) const {
 }
 
 Result<> PosixTimers::remove(std::int32_t id) {
-  Own<PosixTimer> gone;  // dies, and waits for its callback, after the lock
+  PosixTimer* timer = nullptr;
+  {
+    const LockGuard guard(lock_);
+    timer = TRY(find_locked(id));
+    timer->active_ = false;
+    timer->removed_ = true;  // nobody else finds it now
+  }
+  // Its signal goes with it, and only then its id is free: the next timer of that id would take the signal for its own.
+  timer->cancel();
+  drop_timer_signals(process_, timer->target_.get(), id);
+  Own<PosixTimer> gone;  // dies after the lock
   const LockGuard guard(lock_);
-  PosixTimer& timer = *TRY(find_locked(id));
-  timer.active_ = false;
   std::swap(gone, timers_[static_cast<std::size_t>(id)]);
   return {};
 }
 
-void PosixTimers::remove_posix() {
-  Vec<Own<PosixTimer>> gone;
-  const LockGuard guard(lock_);
-  std::swap(gone, timers_);
+void PosixTimers::remove_posix(Task& only_task) {
+  {
+    Vec<Own<PosixTimer>> gone;
+    const LockGuard guard(lock_);
+    std::swap(gone, timers_);
+  }
+  drop_timer_signals(process_, nullptr, std::nullopt);
+  drop_timer_signals(process_, &only_task, std::nullopt);
 }
 
 void PosixTimers::cancel_all() {
-  remove_posix();
-  std::array<Own<PosixTimer>, 4> gone;
+  Vec<Own<PosixTimer>> timers;
+  std::array<Own<PosixTimer>, 4> intervals;
   const LockGuard guard(lock_);
-  std::swap(gone, intervals_);
+  closed_ = true;
+  std::swap(timers, timers_);
+  std::swap(intervals, intervals_);
 }
 
 }  // namespace kernel

@@ -49,18 +49,18 @@ class PosixTimers {
   // overrun() says from now on.
   abi::SigInfo note_taken(const abi::SigInfo& info);
   Result<> remove(std::int32_t id);
-  // execve removes POSIX timers (interval timers stay); exit cancels everything. They wait for running callbacks.
-  void remove_posix();
+  // execve removes POSIX timers (interval timers stay), with the signals of theirs that nobody has taken. Exit cancels everything, and
+  // from then on nothing is armed: a zombie can still be given a limit of CPU time. They wait for running callbacks.
+  void remove_posix(Task& only_task);
   void cancel_all();
 
  private:
   friend class PosixTimer;
-  bool is_signal_pending(const PosixTimer& timer) const EXCLUDES(lock_);
+  bool is_signal_pending(const PosixTimer& timer) const REQUIRES(lock_);
   void expire(PosixTimer& timer, Instant now) EXCLUDES(lock_);  // a timer's callback
   std::uint64_t read_clock(const PosixTimer& timer) const;
   void arm_locked(PosixTimer& timer, std::uint64_t clock_time) REQUIRES(lock_);
   TimerSetting remaining_locked(const PosixTimer& timer, std::uint64_t clock_time) const REQUIRES(lock_);
-  bool get_interval_exists(std::size_t index) const EXCLUDES(lock_);
   Result<PosixTimer*> find_locked(std::int32_t id) const REQUIRES(lock_);
 
   Process& process_;
@@ -68,6 +68,7 @@ class PosixTimers {
   std::array<Own<PosixTimer>, 4> intervals_ GUARDED_BY(lock_);  // abi::kItimer*, then the limit of CPU time
   std::atomic<std::uint64_t> cpu_maximum_{~std::uint64_t{0}};    // ns
   Vec<Own<PosixTimer>> timers_ GUARDED_BY(lock_);
+  bool closed_ GUARDED_BY(lock_) = false;  // by cancel_all()
 };
 
 // Now, on a clock of clock_gettime(2), in nanoseconds, for the running task. EINVAL for clocks that do not exist.

@@ -168,6 +168,12 @@ bool is_timer_queued(Process& process, const Task* only, std::int32_t id) {
   return only != nullptr ? only->pending().has_timer(id) : ProcessAccess::pending(process).has_timer(id);
 }
 
+void drop_timer_signals(Process& process, Task* only, std::optional<std::int32_t> id) {
+  const LockGuard guard(process.signal_lock());
+  PendingSignals& pending = only != nullptr ? TaskAccess::pending(*only, process) : ProcessAccess::pending(process);
+  pending.remove_timer(id);
+}
+
 Result<> may_signal(const Task& sender, const Process& target, int signo) {
   const Credentials& who = sender.credentials();
   if (who.has(Capability::kill) || &sender.process() == &target) return {};

@@ -79,6 +79,8 @@ class PendingSignals {
   std::optional<abi::SigInfo> take(SignalSet from);
   // An expiration of the process's POSIX timer `id` is queued.
   bool has_timer(std::int32_t id) const;
+  // Takes these out; nullopt: those of all timers.
+  void remove_timer(std::optional<std::int32_t> id);
   // The index-th that is queued, the oldest first.
   std::optional<abi::SigInfo> peek(std::uint64_t index);
   void remove(SignalSet which);
@@ -118,6 +120,8 @@ std::optional<abi::SigInfo> dequeue_signal(Task& task, SignalSet from);
 
 // An expiration of a POSIX timer of the process is on its way and not yet taken: in the process's queue, or in that of `only`.
 bool is_timer_queued(Process& process, const Task* only, std::int32_t id);
+// Takes it out again; without an id those of all timers.
+void drop_timer_signals(Process& process, Task* only, std::optional<std::int32_t> id);
 
 // May `sender` send a signal to `target` (kill(2))? EPERM if not.
 Result<> may_signal(const Task& sender, const Process& target, int signo);

@@ -158,6 +158,19 @@ bool PendingSignals::has_timer(std::int32_t id) const {
   return false;
 }
 
+void PendingSignals::remove_timer(std::optional<std::int32_t> id) {
+  SignalSet left = 0, gone = 0;
+  QueuedSignal* next = nullptr;
+  for (QueuedSignal* node = queue_.front(); node != nullptr; node = next) {
+    next = queue_.next(*node);
+    const SignalSet bit = signal_bit(node->info.signo);
+    const bool is_its = node->info.code == abi::kSiTimer && (!id || node->info.pid() == *id);
+    (is_its ? gone : left) |= bit;
+    if (is_its) unqueue(*node);
+  }
+  set_.fetch_and(~(gone & ~left), std::memory_order_acq_rel);
+}
+
 std::optional<abi::SigInfo> PendingSignals::peek(std::uint64_t index) {
   QueuedSignal* node = queue_.front();
   while (node != nullptr && index-- != 0) node = queue_.next(*node);

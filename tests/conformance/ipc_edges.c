@@ -328,8 +328,79 @@ static void splice_to_itself(void)
     close(p[1]);
 }
 
-int main(void)
+// A timer that is made where another one was deleted whose signal nobody has taken (Linux drops that signal since 6.13).
+static void id_again(void)
 {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+    timer_t timer;
+    struct itimerspec once = {.it_value = {0, 1000000}};
+    struct timespec limit = {5, 0};
+    for (int value = 1; value <= 2; value++) {
+        struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value.sival_int = value};
+        CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 && timer_settime(timer, 0, &once, NULL) == 0);
+        struct itimerspec left;
+        do CHECK(timer_gettime(timer, &left) == 0);
+        while (left.it_value.tv_nsec);
+        conf_sleep_ms(5);
+        if (value == 1) CHECK(timer_delete(timer) == 0);
+    }
+    siginfo_t info = {0};
+    do info.si_value.sival_int = 0;
+    while (sigtimedwait(&set, &info, &limit) == SIGRTMIN && info.si_value.sival_int == 1);
+    printf("the second timer's signal: %d\n", info.si_value.sival_int);
+    CHECK(timer_delete(timer) == 0);
+}
+
+// execve(2) removes timers, and their signals with them.
+static void timer_and_exec(const char *self)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGRTMIN);
+        sigaddset(&set, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+        struct itimerspec once = {.it_value = {0, 1000000}};
+        timer_t timer;
+        CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 && timer_settime(timer, 0, &once, NULL) == 0);
+        raise(SIGUSR1);
+        do sigpending(&set);
+        while (!sigismember(&set, SIGRTMIN));
+        execl(self, self, "pending", NULL);
+        _exit(127);
+    }
+    int status = -1;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    printf("pending after execve: %d\n", WEXITSTATUS(status));
+}
+
+// A limit of processor time that comes while a process ends, and when it has ended.
+static void limit_at_the_end(void)
+{
+    for (int i = 0; i < 200; i++) {
+        pid_t pid = fork();
+        if (pid == 0) _exit(0);
+        struct rlimit limit = {(rlim_t)(i % 2), RLIM_INFINITY};
+        for (int k = 0; k < 20; k++)
+            prlimit(pid, RLIMIT_CPU, &limit, NULL);
+        if (i % 3 == 0) conf_sleep_ms(2);
+        CHECK(waitpid(pid, NULL, 0) == pid);
+    }
+    puts("all of them waited for");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "pending")) {
+        sigset_t set;
+        CHECK(sigpending(&set) == 0);
+        return sigismember(&set, SIGRTMIN) * 2 + sigismember(&set, SIGUSR1);
+    }
     nothing_waited_for();
     schedule();
     disarmed();
@@ -341,5 +412,8 @@ int main(void)
     shared_signal(SIGUSR1);
     exclusive();
     faults();
+    id_again();
+    timer_and_exec(argv[0]);
+    limit_at_the_end();
     return conf_failures != 0;
 }
