@@ -45,6 +45,7 @@ PROGRAMS = {
     "net_files": ("net_files.c", "gcc", []),
     "scm_cycles": ("scm_cycles.c", "gcc", ["-pthread"]),
     "unix_buffers": ("unix_buffers.c", "gcc", ["-pthread"]),
+    "unix_peek": ("unix_peek.c", "gcc", ["-pthread"]),
     "ipc_edges": ("ipc_edges.c", "gcc", ["-pthread"]),
     "netlink": ("netlink.c", "gcc", []),
     "udp": ("udp.c", "gcc", []),

@@ -111,6 +111,7 @@ Result<> UnixEnd::push_message(Ref<UnixMessage> message) {
     if (read_closed_.load(std::memory_order_relaxed)) return Errno::pipe;
     const bool freely = message->sender && takes_freely(*message->sender);
     if (!freely && is_full()) return Errno::again;
+    message->file_count = message->ancillary.files.size();
     message->ref();
     messages_.push_back(*message);
     message_count_.fetch_add(1, std::memory_order_release);
@@ -127,6 +128,19 @@ RefPtr<UnixMessage> UnixEnd::take_message(bool peek, bool& drained) {
   message->deref();  // the list's
   drained = message_count_.fetch_sub(1, std::memory_order_acq_rel) > kMostMessages;
   return message;
+}
+
+Result<bool> UnixEnd::peek_ancillary(const UnixMessage& message, Ancillary& into) {
+  TRY(into.files.try_reserve(message.file_count));
+  const LockGuard guard(lock_);
+  if (messages_.front() != &message) return false;  // they leave in order: it is out of the queue
+  InFlight::note_change();
+  into.credential = message.ancillary.credential;
+  for (const FileHandle& file : message.ancillary.files) {
+    const Result<> copied = into.files.try_push(file);  // there is room: no allocation
+    KASSERT(copied.ok());
+  }
+  return true;
 }
 
 std::size_t UnixEnd::next_message_size() {

@@ -27,7 +27,8 @@ struct UnixMessageTag;
 struct UnixMessage final : RefCounted<UnixMessage>, ListNode<UnixMessageTag> {
   ~UnixMessage();
   Vec<std::byte> data;
-  Ancillary ancillary;
+  Ancillary ancillary;         // while it is in a queue: guarded by that end's lock; then whoever took it out owns it
+  std::size_t file_count = 0;  // what its files were when it came
   UnixName from;
   RefPtr<UnixEnd> sender;  // whose buffer it counts against, until it dies
   std::size_t charge = 0;
@@ -80,6 +81,8 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   bool takes_freely(const UnixEnd& sender) const { return type_ == abi::kSockSeqPacket || accepts_only_.load(std::memory_order_acquire) == &sender; }
   // The oldest, taken out unless `peek`; null if there is none. `drained`: it had been full.
   RefPtr<UnixMessage> take_message(bool peek, bool& drained) EXCLUDES(lock_);
+  // Copies what travels beside a message that was peeked at. False: somebody has taken the message since. ENOMEM.
+  Result<bool> peek_ancillary(const UnixMessage& message, Ancillary& into) EXCLUDES(lock_);
   bool has_messages() const { return message_count_.load(std::memory_order_acquire) != 0; }
   bool is_full() const { return message_count_.load(std::memory_order_acquire) > kMostMessages; }
   bool has_space() const { return is_gone() || read_closed() || !is_full(); }  // or a message would be refused for another reason

@@ -349,6 +349,8 @@ Result<std::size_t> UnixSocket::receive_message(ReceiveRequest& request) {
       TRY(await_input(request.flags, deadline));
       continue;
     }
+    // First, so that one who has to look for another message has given out nothing of this one.
+    if (peek && request.ancillary != nullptr && !TRY(end_->peek_ancillary(*message, *request.ancillary))) continue;
     const RefPtr<UnixEnd> other = peer();
     if (!peek) {
       end_->space().wake_all();
@@ -359,13 +361,7 @@ Result<std::size_t> UnixSocket::receive_message(ReceiveRequest& request) {
     if (size > request.sink.remaining()) request.out_flags |= abi::kMsgTrunc;
     if (size != 0 && !request.sink.full()) given = TRY(request.sink.put(message->data.span()));
     if (request.from != nullptr && !message->from.empty()) *request.from = make_unix_address(message->from);
-    if (request.ancillary != nullptr && peek) {
-      InFlight::note_change();
-      request.ancillary->credential = message->ancillary.credential;
-      for (const FileHandle& file : message->ancillary.files) TRY(request.ancillary->files.try_push(file));
-    } else if (request.ancillary != nullptr) {
-      *request.ancillary = std::move(message->ancillary);
-    }
+    if (request.ancillary != nullptr && !peek) *request.ancillary = std::move(message->ancillary);
     note_credential(request, other);
     return (request.flags & abi::kMsgTrunc) != 0 ? size : given;
   }
