@@ -77,8 +77,8 @@ class UnixEnd final : public RefCounted<UnixEnd>, public ListNode<PendingTag> {
   // --- messages (datagram and seqpacket) ---
   // EAGAIN if it is full and takes_freely() is not true of the sender, EPIPE or ECONNREFUSED if nobody will read.
   Result<> push_message(Ref<UnixMessage> message) EXCLUDES(lock_);
-  // The number of messages that wait is nothing to its own peer, who is bounded by his buffer.
-  bool takes_freely(const UnixEnd& sender) const { return type_ == abi::kSockSeqPacket || accepts_only_.load(std::memory_order_acquire) == &sender; }
+  // The number of messages that wait is nothing to its own peer, nor to itself: the sender's buffer bounds them.
+  bool takes_freely(const UnixEnd& sender) const { return type_ == abi::kSockSeqPacket || accepts_only_.load(std::memory_order_acquire) == &sender || &sender == this; }
   // The oldest, taken out unless `peek`; null if there is none. `drained`: it had been full.
   RefPtr<UnixMessage> take_message(bool peek, bool& drained) EXCLUDES(lock_);
   // Copies what travels beside a message that was peeked at. False: somebody has taken the message since. ENOMEM.

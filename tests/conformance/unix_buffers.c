@@ -272,6 +272,28 @@ static void queue_length(void)
     close(epoll);
 }
 
+// To its own name the sender's buffer bounds how many wait, connected or not.
+static void own_name(void)
+{
+    struct sockaddr_un address;
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    socklen_t length = abstract_name(&address, "own");
+    CHECK(bind(fd, (struct sockaddr *)&address, length) == 0);
+    for (int connected = 0; connected < 2; connected++) {
+        int count = 0;
+        if (connected) RES(connect(fd, (struct sockaddr *)&address, length));
+        while (sendto(fd, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&address, length) == 1) count++;
+        RES(sendto(fd, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&address, length));
+        CHECK(count >= 150 && count <= 500);
+        CHECK(!is_writable(fd));
+        CHECK(drain(fd) == count);
+        CHECK(is_writable(fd));
+        for (int i = 0; i < 30; i++) CHECK(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, length) == 1);
+        printf("own name: %ld\n", drain(fd));
+    }
+    close(fd);
+}
+
 // What one sender has on its way to several receivers counts together.
 static void several_receivers(void)
 {
@@ -307,6 +329,7 @@ int main(void)
     counts(SOCK_DGRAM);
     counts(SOCK_SEQPACKET);
     queue_length();
+    own_name();
     several_receivers();
     return conf_failures != 0;
 }
