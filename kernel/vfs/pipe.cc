@@ -255,9 +255,8 @@ Pipe::Back::~Back() {
   if (filled_) pipe_->queue_.wake_all_fenced(kPollReadable);  // by unlock()
 }
 
-Result<> Pipe::Back::put(std::span<const std::byte> bytes) {
-  KASSERT(bytes.size() <= room());
-  TRY(pipe_->make_buffer());
+void Pipe::Back::put(std::span<const std::byte> bytes) {
+  KASSERT(!pipe_->buffer_.empty() && bytes.size() <= room());
   const std::uint64_t tail = pipe_->tail_.load(std::memory_order_relaxed);
   for (std::size_t done = 0; done < bytes.size();) {
     const std::span<std::byte> into = pipe_->piece(tail + done, bytes.size() - done);
@@ -266,7 +265,6 @@ Result<> Pipe::Back::put(std::span<const std::byte> bytes) {
   }
   pipe_->tail_.store(tail + bytes.size(), std::memory_order_release);
   filled_ = filled_ || !bytes.empty();
-  return {};
 }
 
 std::uint32_t Pipe::available() const { return static_cast<std::uint32_t>(used()); }

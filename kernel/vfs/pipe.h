@@ -116,8 +116,10 @@ class Pipe::Back {
   Back(const Back&) = delete;
   Back& operator=(const Back&) = delete;
   std::size_t room() const { return static_cast<std::size_t>(pipe_->size() - pipe_->used()); }
-  // At most room() bytes. ENOMEM.
-  Result<> put(std::span<const std::byte> bytes);
+  // Makes the memory that put() needs. ENOMEM: to be asked before bytes are taken from where they cannot be put back.
+  Result<> prepare() { return pipe_->make_buffer(); }
+  // At most room() bytes, after prepare().
+  void put(std::span<const std::byte> bytes);
 
  private:
   const Ref<Pipe> pipe_;

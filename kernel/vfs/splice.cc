@@ -42,13 +42,13 @@ Result<std::size_t> write_side(SpliceSide& side, std::span<const std::byte> byte
 Result<std::uint64_t> pass_once(Pipe& in, Pipe& out, std::uint64_t count, std::span<std::byte> buffer, bool keep) {
   Pipe::Front front(in);
   Pipe::Back back(out);
+  TRY(back.prepare());
   std::uint64_t done = 0;
   while (done < count) {
     const auto most = static_cast<std::size_t>(std::min<std::uint64_t>({buffer.size(), count - done, back.room()}));
     const std::size_t got = front.copy(keep ? done : 0, buffer.first(most));
     if (got == 0) break;
-    const Result<> put = back.put(buffer.first(got));
-    if (!put.ok()) return partial(done, put.error());
+    back.put(buffer.first(got));
     if (!keep) front.take(got);
     done += got;
   }
@@ -67,12 +67,14 @@ Result<std::uint64_t> pass_on(Pipe& in, Pipe& out, std::uint64_t count, bool non
   }
 }
 
-// Other readers of the pipe wait while the output does, as on Linux: what it does not take must still be there for them.
-Result<std::uint64_t> drain(Pipe& pipe, SpliceSide& out, std::uint64_t count, std::span<std::byte> buffer) {
+// Other readers of the pipe wait while the output does, as on Linux: what it does not take must still be there for them. `raced`: nothing was
+// there, so if the pipe is not at its end somebody else was faster.
+Result<std::uint64_t> drain(Pipe& pipe, SpliceSide& out, std::uint64_t count, std::span<std::byte> buffer, bool& raced) {
   Pipe::Front front(pipe);
   std::uint64_t done = 0;
   while (done < count) {
     const std::size_t got = front.copy(0, buffer.first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), count - done))));
+    raced = got == 0 && done == 0;
     if (got == 0) break;
     auto put = write_side(out, buffer.first(got));
     if (!put.ok()) return partial(done, put.error());
@@ -88,16 +90,17 @@ Result<std::uint64_t> pipe_to_file(Pipe& pipe, SpliceSide& out, std::uint64_t co
   Vec<std::byte> buffer = TRY(chunk_for(count));
   for (;;) {
     TRY(pipe.await_data(nonblock));
-    if (pipe.at_end()) return std::uint64_t{0};
-    const std::uint64_t done = TRY(drain(pipe, out, count, buffer.span()));
-    if (done != 0 || pipe.available() != 0) return done;  // 0: the output takes nothing
-    if (nonblock && !pipe.at_end()) return Errno::again;
+    bool raced = false;
+    const std::uint64_t done = TRY(drain(pipe, out, count, buffer.span(), raced));
+    if (!raced || pipe.at_end()) return done;
+    if (nonblock) return Errno::again;
   }
 }
 
 Result<std::uint64_t> fill(SpliceSide& in, Pipe& pipe, std::uint64_t count, std::span<std::byte> buffer, bool& raced) {
   const Ref<OpenFile> file = in.file;
   Pipe::Back back(pipe);
+  TRY(back.prepare());
   std::uint64_t done = 0;
   raced = back.room() == 0;
   while (done < count) {
@@ -108,8 +111,7 @@ Result<std::uint64_t> fill(SpliceSide& in, Pipe& pipe, std::uint64_t count, std:
     if (!got.ok()) return partial(done, got.error());
     const std::size_t read = std::move(got).release();
     if (read == 0) break;
-    const Result<> put = back.put(buffer.first(read));
-    if (!put.ok()) return partial(done, put.error());
+    back.put(buffer.first(read));
     if (in.offset) *in.offset += read;
     done += read;
     if (file->is_stream()) break;  // a socket or terminal: what came is enough

@@ -12,6 +12,7 @@
 #include "kernel/vfs/pipe.h"
 #include "kernel/vfs/splice.h"
 #include "tests/kernel_threads/host_thread.h"
+#include "tests/kernel_vfs/model.h"
 
 namespace {
 
@@ -143,6 +144,56 @@ TEST(Pipes, SplicedRound) {
     for (const char c : all) ++found[static_cast<std::size_t>(c - 'a')];
   }
   for (std::size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i], 1000 * i);
+}
+
+// Two who pass a pipe's bytes on to files: they see an end only when the writer is gone.
+TEST(Pipes, SpliceToFilesSeesNoEndTooEarly) {
+  constexpr std::uint64_t kWords = 6000, kWord = 1;
+  PipePair pair = make_pipe(0).release();
+  FileHandle read_end(pair.read_end), write_end(pair.write_end);
+  const Ref<EventFd> sum = make_ref<EventFd>(0U, false, 2U).release();
+  const FileHandle handle{Ref<OpenFile>(sum)};
+  std::atomic<bool> over = false;
+  on_threads([&](int me, std::minstd_rand&) {
+    if (me == 0) {
+      for (std::uint64_t i = 0; i < kWords; ++i) {
+        std::array<char, sizeof(kWord)> bytes;
+        std::memcpy(bytes.data(), &kWord, sizeof(kWord));
+        EXPECT_EQ(put(*pipe_of(*write_end.file()), bytes), bytes.size());
+      }
+      over = true;
+      write_end = FileHandle();
+      return;
+    }
+    SpliceSide in{.file = read_end.file().as_ref(), .offset = {}}, out{.file = sum, .offset = {}};
+    while (const std::uint64_t count = splice_bytes(in, out, sizeof(kWord), false).release()) EXPECT_EQ(count, sizeof(kWord));
+    EXPECT_TRUE(over);
+  });
+  std::uint64_t received = 0;
+  IoSink sink(std::as_writable_bytes(std::span(&received, 1)));
+  EXPECT_EQ(sum->read(sink).release(), sizeof(received));
+  EXPECT_EQ(received, kWords);
+}
+
+// Without memory for the pipe, what should have gone into it stays where it was.
+TEST(Pipes, SpliceWithoutMemoryTakesNothing) {
+  PipePair in = make_pipe(0).release(), out = make_pipe(0).release();
+  FileHandle in_read(in.read_end), in_write(in.write_end), out_read(out.read_end), out_write(out.write_end);
+  const Ref<EventFd> event = make_ref<EventFd>(7U, false, 2U).release();
+  const FileHandle handle{Ref<OpenFile>(event)};
+  EXPECT_EQ(put(*pipe_of(*in_write.file()), {"hello", 5}), 5U);
+  SpliceSide from_event{.file = event, .offset = {}}, from_pipe{.file = in_read.file().as_ref(), .offset = {}};
+  SpliceSide to{.file = out_write.file().as_ref(), .offset = {}};
+  model::set_out_of_pages(true);
+  EXPECT_EQ(model::error_of(splice_bytes(from_event, to, 8, true)), Errno::nomem);
+  EXPECT_EQ(model::error_of(splice_bytes(from_pipe, to, 8, true)), Errno::nomem);
+  model::set_out_of_pages(false);
+  EXPECT_EQ(pipe_of(*in_read.file())->available(), 5U);
+  EXPECT_EQ(splice_bytes(from_event, to, 8, true).release(), 8U);
+  std::uint64_t value = 0;
+  IoSink sink(std::as_writable_bytes(std::span(&value, 1)));
+  EXPECT_EQ(pipe_of(*out_read.file())->read(sink, true).release(), sizeof(value));
+  EXPECT_EQ(value, 7U);
 }
 
 class Events final : public EpollSink {

@@ -24,6 +24,7 @@
 namespace {
 std::vector<std::byte> the_image;
 std::vector<std::string> the_log;
+std::atomic<bool> out_of_pages = false;
 }  // namespace
 
 namespace kernel {
@@ -50,6 +51,7 @@ std::string_view text_of(std::span<const std::byte> bytes) { return {reinterpret
 
 namespace frame {
 Result<std::span<std::byte>> allocate_pages(std::size_t pages) {
+  if (out_of_pages) return Errno::nomem;
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(kPageSize, pages * kPageSize));
   if (memory == nullptr) return Errno::nomem;
   std::memset(memory, 0xa5, pages * kPageSize);  // content is undefined: make that visible
@@ -140,6 +142,7 @@ using namespace kernel;
 
 void set_image(std::vector<std::byte> bytes) { the_image = std::move(bytes); }
 std::vector<std::byte>& image() { return the_image; }
+void set_out_of_pages(bool out) { out_of_pages = out; }
 std::vector<std::string> take_log() { return std::exchange(the_log, {}); }
 
 void start_tree(Ref<Superblock> root) {

@@ -14,6 +14,8 @@ namespace model {
 // The image file that host::read_image() serves.
 void set_image(std::vector<std::byte> bytes);
 std::vector<std::byte>& image();
+// There are no more pages to be had.
+void set_out_of_pages(bool out);
 // Log lines since the last call.
 std::vector<std::string> take_log();
 
