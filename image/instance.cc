@@ -260,14 +260,15 @@ Status fill_instance(const InstancePaths& paths) {
   IMAGE_CHECK(make_folders(image.path()));
   ImageTree tree(image.path(), {});
   IMAGE_CHECK(fill_skeleton(tree));
-  IMAGE_CHECK(make_folders(paths.root / "run"));
-  // Last, the file that makes the folder an instance; without it the rest goes again.
   TempFile config(paths.config());
-  Status done = write_text(config.path(), occlum_json_template());
-  if (done) done = image.commit();
+  IMAGE_CHECK(write_text(config.path(), occlum_json_template()));
+  // Of several who make an instance here at once, the one whose image gets its name owns the folder: the others leave it alone.
+  IMAGE_CHECK(image.commit());
+  // Last, the file that makes the folder an instance; without it the rest goes again.
+  Status done = make_folders(paths.root / "run");
   if (done) done = config.commit();
   if (!done) {
-    fs::remove_all(paths.image(), error);  // ours, if it is there: it was not before
+    fs::remove_all(paths.image(), error);
     fs::remove(paths.root / "run", error);
   }
   return done;

@@ -94,6 +94,28 @@ class CliTest(unittest.TestCase):
         self.good("init", cwd=os.path.join(self.folder, "other"))
         self.bad(2, "--init-ra", "new", "ra", "--init-ra", "aecs")
 
+    def test_two_new_at_once(self):
+        folder = os.path.join(self.folder, "both")
+        for _ in range(20):
+            late = subprocess.Popen([OCCLUM, "new", folder], env=self.env, stderr=subprocess.PIPE, text=True)
+            # Held when it has looked for what is there and its image has no name yet.
+            while late.poll() is None and not (os.path.isdir(folder) and os.listdir(folder)):
+                pass
+            late.send_signal(signal.SIGSTOP)
+            held = not os.path.exists(os.path.join(folder, "image")) and late.poll() is None
+            if held:
+                self.good("new", folder)
+            late.send_signal(signal.SIGCONT)
+            _, said = late.communicate(timeout=60)
+            if held:
+                break
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            self.skipTest("it was always too fast")
+        self.assertEqual(late.returncode, 1, said)
+        self.assertEqual(sorted(os.listdir(folder)), ["Occlum.json", "image", "run"])
+        self.good("build", cwd=folder)
+
     def test_build_print_status(self):
         folder = self.instance()
         self.bad(1, "not built", "print", "mrenclave", cwd=folder)
