@@ -166,8 +166,12 @@ TEST(Pipes, SpliceToFilesSeesNoEndTooEarly) {
       return;
     }
     SpliceSide in{.file = read_end.file().as_ref(), .offset = {}}, out{.file = sum, .offset = {}};
-    while (const std::uint64_t count = splice_bytes(in, out, sizeof(kWord), false).release()) EXPECT_EQ(count, sizeof(kWord));
-    EXPECT_TRUE(over);
+    for (bool ended = false; !ended;) {
+      const std::uint64_t count = splice_bytes(in, out, sizeof(kWord), false).release();
+      ended = over;  // if not, the writer still counts on somebody who reads
+      EXPECT_EQ(count, count == 0 && ended ? 0 : sizeof(kWord));
+      ended = ended && count == 0;
+    }
   });
   std::uint64_t received = 0;
   IoSink sink(std::as_writable_bytes(std::span(&received, 1)));
@@ -177,9 +181,10 @@ TEST(Pipes, SpliceToFilesSeesNoEndTooEarly) {
 
 // Without memory for the pipe, what should have gone into it stays where it was.
 TEST(Pipes, SpliceWithoutMemoryTakesNothing) {
+  constexpr std::uint32_t kNonBlocking = 04000;
   PipePair in = make_pipe(0).release(), out = make_pipe(0).release();
   FileHandle in_read(in.read_end), in_write(in.write_end), out_read(out.read_end), out_write(out.write_end);
-  const Ref<EventFd> event = make_ref<EventFd>(7U, false, 2U).release();
+  const Ref<EventFd> event = make_ref<EventFd>(7U, false, 2U | kNonBlocking).release();
   const FileHandle handle{Ref<OpenFile>(event)};
   EXPECT_EQ(put(*pipe_of(*in_write.file()), {"hello", 5}), 5U);
   SpliceSide from_event{.file = event, .offset = {}}, from_pipe{.file = in_read.file().as_ref(), .offset = {}};
@@ -189,7 +194,7 @@ TEST(Pipes, SpliceWithoutMemoryTakesNothing) {
   EXPECT_EQ(model::error_of(splice_bytes(from_pipe, to, 8, true)), Errno::nomem);
   model::set_out_of_pages(false);
   EXPECT_EQ(pipe_of(*in_read.file())->available(), 5U);
-  EXPECT_EQ(splice_bytes(from_event, to, 8, true).release(), 8U);
+  ASSERT_EQ(model::error_of(splice_bytes(from_event, to, 8, true)), Errno{});
   std::uint64_t value = 0;
   IoSink sink(std::as_writable_bytes(std::span(&value, 1)));
   EXPECT_EQ(pipe_of(*out_read.file())->read(sink, true).release(), sizeof(value));
