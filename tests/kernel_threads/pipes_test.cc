@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "abi/fs.h"
 #include "kernel/vfs/epoll.h"
@@ -160,6 +161,7 @@ TEST(Pipes, SpliceToFilesSeesNoEndTooEarly) {
         std::array<char, sizeof(kWord)> bytes;
         std::memcpy(bytes.data(), &kWord, sizeof(kWord));
         EXPECT_EQ(put(*pipe_of(*write_end.file()), bytes), bytes.size());
+        while (pipe_of(*write_end.file())->available() != 0) std::this_thread::yield();  // the next one just after one of them found nothing
       }
       over = true;
       write_end = FileHandle();
