@@ -1,5 +1,6 @@
 // MSG_PEEK while others read the same datagrams and records: what is seen of a message is all of it, bytes and descriptors alike.
 #include "conf.h"
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -36,7 +37,11 @@ static void *receive(void *argument)
         struct iovec iov = {&byte, 1};
         char control[CMSG_SPACE(sizeof(int) * MOST)];
         struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-        ssize_t got = recvmsg(end->fd, &msg, end->flags);
+        // Not asleep in recvmsg(): Linux wakes one sleeper for a message, and if he only peeks the others sleep on.
+        struct pollfd p = {.fd = end->fd, .events = POLLIN};
+        CHECK(poll(&p, 1, -1) == 1);
+        ssize_t got = recvmsg(end->fd, &msg, end->flags | MSG_DONTWAIT);
+        if (got < 0 && errno == EAGAIN) continue;
         CHECK(got == 1);
         if (got != 1) return NULL;
         struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
