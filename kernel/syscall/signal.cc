@@ -122,19 +122,37 @@ Result<> send_checked(Task& task, Process& target, const abi::SigInfo& info) {
   return info.signo == 0 ? Result<>() : send_signal(target, info);
 }
 
-// kill() of several processes: success if one was signalled, else the last error.
-Result<> send_to_many(Task& task, const Vec<Ref<Process>>& targets, const abi::SigInfo& info, bool everybody) {
+// kill() of several processes: success if one was signalled, else the last error. `alive`: one of them had not been killed before.
+Result<> send_to_many(Task& task, const Vec<Ref<Process>>& targets, const abi::SigInfo& info, bool everybody, bool& alive) {
   Result<> result = Errno::srch;
   bool any = false;
+  alive = false;
   for (const Ref<Process>& target : targets) {
     if (everybody && (target.get() == &task.process() || target->pid() == Pid{1})) continue;
+    const bool was_alive = target->state() == ProcessState::alive && !target->is_exiting();
     const Result<> sent = send_checked(task, *target, info);
     if (sent.ok())
       any = true;
     else
       result = sent;
+    alive = alive || (was_alive && sent.ok());
   }
   return any ? Result<>() : result;
+}
+
+// A group, or everybody for none. Nobody escapes SIGKILL by a fork at the right moment: who is being killed has no children any more that
+// live (clone.cc), so when a look finds nobody alive there is nobody. Few looks are needed, as a fork takes longer than one.
+Result<> send_to_group(Task& task, std::optional<Pid> group, const abi::SigInfo& info) {
+  constexpr int kMostLooks = 32;
+  Result<> result;
+  bool again = true;
+  for (int look = 0; look < kMostLooks && again; ++look) {
+    const Vec<Ref<Process>> targets = group ? TRY(group_members(*group)) : TRY(all_processes());
+    const Result<> sent = send_to_many(task, targets, info, !group, again);
+    if (look == 0) result = sent;
+    again = again && info.signo == abi::kSigKill;
+  }
+  return result;
 }
 
 Result<Ref<Process>> target_process(Pid pid) {
@@ -172,9 +190,8 @@ Result<> sys_kill(Task& task, std::int32_t pid, std::int32_t signo) {
     return send_checked(task, *target, info);
   }
   if (pid == std::numeric_limits<std::int32_t>::min()) return Errno::srch;
-  if (pid == -1) return send_to_many(task, TRY(all_processes()), info, true);
-  const Pid group = pid == 0 ? task.process().group() : Pid{-pid};
-  return send_to_many(task, TRY(group_members(group)), info, false);
+  if (pid == -1) return send_to_group(task, std::nullopt, info);
+  return send_to_group(task, pid == 0 ? task.process().group() : Pid{-pid}, info);
 }
 
 Result<> sys_tkill(Task& task, Pid tid, std::int32_t signo) {

@@ -145,7 +145,9 @@ Result<> publish_thread(Process& process, Task& child) {
   return Errno::again;
 }
 
-void publish_process(Process& process, RefPtr<Process> parent, Pid maker, int exit_signal) {
+// False: its maker is being killed, and so must it be. Whoever kills several processes looks under the same lock whether all have been told
+// (sys_kill): a child is found there or comes with this answer.
+bool publish_process(Process& process, RefPtr<Process> parent, const Process* maker_process, Pid maker, int exit_signal) {
   const LockGuard guard(tree_lock);
   ProcessAccess::forked_by(process) = maker;
   const Pid group = parent ? parent->group() : process.pid();
@@ -161,6 +163,7 @@ void publish_process(Process& process, RefPtr<Process> parent, Pid maker, int ex
   id_table().add_use(session);
   id_table().find(process.pid())->process = RefPtr<Process>(&process);
   if (parent) ProcessAccess::children(*parent).push_back(process);
+  return maker_process == nullptr || !maker_process->is_exiting();
 }
 
 }  // namespace
@@ -189,7 +192,8 @@ Result<> launch(Task& parent, Process& process, Task& child, const CloneRequest&
   if ((request.flags & abi::kCloneSysVSem) != 0) sem_share_undo(parent, child);
   if ((request.flags & abi::kCloneThread) == 0) {
     const RefPtr<Process> relative = (request.flags & abi::kCloneParent) != 0 ? parent.process().parent() : RefPtr<Process>(&parent.process());
-    publish_process(process, relative, parent.tid(), request.exit_signal);
+    if (!publish_process(process, relative, &parent.process(), parent.tid(), request.exit_signal))
+      process.request_exit(abi::wait_signaled(abi::kSigKill, false));
     // Not earlier: the timer's signal must find a process that ends like any other.
     if (const abi::RlimitPair cpu = process.rlimit(abi::Rlimit::cpu); cpu.current != abi::kRlimInfinity || cpu.maximum != abi::kRlimInfinity)
       process.timers().set_cpu_limit(cpu.current, cpu.maximum);
@@ -255,7 +259,7 @@ Result<Ref<Task>> create_first_task(Ref<AddressSpace> mm, Ref<ProcessResource> f
   task->set_fs(fs);
   TRY(publish_thread(*process, *task));
   reservation.keep();
-  publish_process(*process, nullptr, Pid{}, 0);
+  (void)publish_process(*process, nullptr, nullptr, Pid{}, 0);
   note_task_started();
   return task;
 }

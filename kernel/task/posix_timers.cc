@@ -51,8 +51,10 @@ Result<std::uint64_t> clock_now(std::int32_t clock) {
     case abi::kClockBoottime:
     case abi::kClockBoottimeAlarm:
       return boottime_now();
-    case abi::kClockProcessCpu:
-      return current_task().process().cpu_time_ns();
+    case abi::kClockProcessCpu: {
+      const Ref<Process> process(current_task().process());
+      return process->cpu_time_ns();
+    }
     case abi::kClockThreadCpu:
       return current_task().run_time_ns();
     default:
@@ -213,7 +215,8 @@ void PosixTimers::set_cpu_limit(std::uint64_t current, std::uint64_t maximum) {
   constexpr std::uint64_t kSecond = 1'000'000'000;
   const auto to_ns = [](std::uint64_t seconds) { return seconds > ~std::uint64_t{0} / kSecond ? ~std::uint64_t{0} : seconds * kSecond; };
   cpu_maximum_.store(to_ns(maximum));
-  const std::uint64_t used = process_.cpu_time_ns();
+  const Ref<Process> process(process_);
+  const std::uint64_t used = process->cpu_time_ns();
   const std::uint64_t first = std::min(to_ns(current), to_ns(maximum));
   const bool none = first == ~std::uint64_t{0};
   set_interval(kCpuLimit, {.value = none ? 0 : std::max<std::uint64_t>(first - std::min(first, used), 1), .interval = kSecond});
@@ -300,7 +303,8 @@ Result<> PosixTimers::remove(std::int32_t id) {
   }
   // Its signal goes with it, and only then its id is free: the next timer of that id would take the signal for its own.
   timer->cancel();
-  drop_timer_signals(process_, timer->target_.get(), id);
+  const Ref<Process> process(process_);
+  drop_timer_signals(*process, timer->target_.get(), id);
   Own<PosixTimer> gone;  // dies after the lock
   const LockGuard guard(lock_);
   std::swap(gone, timers_[static_cast<std::size_t>(id)]);
@@ -313,8 +317,9 @@ void PosixTimers::remove_posix(Task& only_task) {
     const LockGuard guard(lock_);
     std::swap(gone, timers_);
   }
-  drop_timer_signals(process_, nullptr, std::nullopt);
-  drop_timer_signals(process_, &only_task, std::nullopt);
+  const Ref<Process> process(process_);
+  drop_timer_signals(*process, nullptr, std::nullopt);
+  drop_timer_signals(*process, &only_task, std::nullopt);
 }
 
 void PosixTimers::cancel_all() {

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <linux/sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -394,6 +395,28 @@ static void limit_at_the_end(void)
     puts("all of them waited for");
 }
 
+// A process that is a new one each time somebody looks: kill(2) of its group catches it.
+static void nobody_escapes(void)
+{
+    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0);
+    for (int i = 0; i < 4; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            setpgid(0, 0);
+            while (fork() == 0) {
+            }
+            _exit(0);
+        }
+        setpgid(pid, pid);
+        conf_sleep_ms(2);
+        kill(-pid, SIGKILL);
+        while (waitpid(-1, NULL, 0) > 0) {
+        }
+        CHECK(errno == ECHILD && kill(-pid, 0) == -1 && errno == ESRCH);
+    }
+    puts("nobody escapes");
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "pending")) {
@@ -415,5 +438,6 @@ int main(int argc, char **argv)
     id_again();
     timer_and_exec(argv[0]);
     limit_at_the_end();
+    nobody_escapes();
     return conf_failures != 0;
 }

@@ -109,6 +109,7 @@ int main(int argc, char **argv)
                 sched_yield();
         }
         kill(-1, SIGKILL); // what its random calls have made, too; this is the first process
+        syscall(SYS_ptrace, PTRACE_CONT, (long)pid, 0, 0); // a stop at its exit that was told of above holds it, as on Linux
         while ((pid = waitpid(-1, &status, __WALL)) > 0)
             if (WIFSTOPPED(status)) // at its exit
                 syscall(SYS_ptrace, PTRACE_CONT, (long)pid, 0, 0);
