@@ -60,8 +60,12 @@ static void binding(void)
             int b[4] = {socket(AF_INET, SOCK_STREAM, 0), socket(AF_INET, SOCK_STREAM, 0), socket(AF_INET6, SOCK_STREAM, 0), socket(AF_INET6, SOCK_STREAM, 0)};
             a = socket(AF_INET6, SOCK_STREAM, 0);
             set_option(a, IPPROTO_IPV6, IPV6_V6ONLY, only);
-            if (bind6(a, firsts[i], 0) == 0) {
-                int port = port_of(a);
+            // A port that nobody else on this machine has, in either family.
+            int probe = socket(AF_INET6, SOCK_STREAM, 0);
+            set_option(probe, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+            int port = bind6(probe, "::", 0) == 0 ? port_of(probe) : 0;
+            close(probe);
+            if (bind6(a, firsts[i], port) == 0) {
                 printf("beside %s %d:", firsts[i], only);
                 printf(" %d", bind4(b[0], "127.0.0.1", port));
                 close(b[0]);
